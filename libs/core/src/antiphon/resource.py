@@ -1,0 +1,30 @@
+"""What every port is besides its promises: something that is opened, answers, and is closed."""
+
+import abc
+from types import TracebackType
+from typing import Self
+
+
+class Resource(abc.ABC):
+    """An adapter to a backend, used as an async context manager."""
+
+    @abc.abstractmethod
+    async def open(self) -> None:
+        """Connect. Raises Unavailable, with the address and without credentials, if the backend does not answer."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Disconnect; calling it twice is fine."""
+
+    @abc.abstractmethod
+    async def ping(self) -> None:
+        """Raise Unavailable unless the backend answers and can do its work."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

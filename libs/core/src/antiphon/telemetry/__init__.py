@@ -1,0 +1,1 @@
+"""Subscribers of `antiphon.hooks`: what the programs tell about themselves."""
