@@ -82,6 +82,8 @@ class Artifact:
     sha256: str
     key: str
     fence: int
+    seconds: float = 0.0
+    """How long the stage took that left it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,11 +128,12 @@ def of_artifact(job: str, artifact: Artifact) -> Values:
         "sha256": artifact.sha256,
         "key": artifact.key,
         "fence": artifact.fence,
+        "seconds": artifact.seconds,
     }
 
 
 def artifact(row: Row[Any]) -> Artifact:
-    return Artifact(row.name, row.stage, row.media_type, row.size, row.sha256, row.key, row.fence)
+    return Artifact(row.name, row.stage, row.media_type, row.size, row.sha256, row.key, row.fence, row.seconds)
 
 
 def of_pool(pool: Pool) -> Values:

@@ -91,6 +91,7 @@ artifacts = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("key", sa.String(500), nullable=False),
     sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
     sa.Index("ix_artifacts_job", "job"),
 )
 
