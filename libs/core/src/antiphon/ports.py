@@ -34,6 +34,7 @@ class PortSettings(BaseSettings):
     queue_url: str = Field(default="", description="sqlite:////path/to/queue.db; a file below `data` when empty.")
     blobs_url: str = Field(default="", description="file:///path/to/directory; one below `data` when empty.")
     events_url: str = Field(default="", description="How changes in the store wake others; follows the store if empty.")
+    sweep_seconds: float = Field(default=15.0, gt=0, description="Seconds between two looks of the sweeper.")
 
     def store(self) -> str:
         return self.store_url or f"sqlite:///{self.data.absolute() / 'store.db'}"

@@ -27,7 +27,7 @@ class Relay:
         self._store = store
         self._queue = queue
         self._events = events
-        self._random = random or Random()  # noqa: S311 - jitter, not a secret
+        self._random = random or Random()
 
     async def run(self) -> None:
         """Relay until cancelled. While a backend is away it waits, longer each time, up to IDLE."""

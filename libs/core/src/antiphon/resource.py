@@ -14,14 +14,18 @@ class Resource(abc.ABC):
 
     @abc.abstractmethod
     async def close(self) -> None:
-        """Disconnect; calling it twice is fine."""
+        """Disconnect; fine to call twice, and after an `open` that failed."""
 
     @abc.abstractmethod
     async def ping(self) -> None:
         """Raise Unavailable unless the backend answers and can do its work."""
 
     async def __aenter__(self) -> Self:
-        await self.open()
+        try:
+            await self.open()
+        except BaseException:
+            await self.close()  # what was opened before the failure is nobody else's to close
+            raise
         return self
 
     async def __aexit__(

@@ -13,7 +13,9 @@ def _sqlite(url: str) -> Queue:
 
     slashes, path = url[:10], url[10:]
     if slashes != "sqlite:///" or path in {"", ":memory:"}:
-        raise SettingsError(f"{url!r} names no queue file; write sqlite:///relative/queue.db or sqlite:////absolute/queue.db")
+        raise SettingsError(
+            f"{url!r} names no queue file; write sqlite:///relative/queue.db or sqlite:////absolute/queue.db"
+        )
     return SqliteQueue(Path(path))
 
 

@@ -18,10 +18,12 @@ Times are those of the wall clock, since they are shared with other processes an
 """
 
 import asyncio
+import math
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -70,10 +72,15 @@ REDRIVE = """
 FORGET = "DELETE FROM dead WHERE id = ? AND pool = ?"
 # message_by_turn for what is due; rows of the others are read for their token
 DEPTH = """
-    SELECT priority, sum(visible_at <= ?1), sum(visible_at > ?1 AND token IS NOT NULL),
-           sum(visible_at > ?1 AND token IS NULL), 0
-    FROM message WHERE pool = ?2 GROUP BY priority
-    UNION ALL SELECT priority, 0, 0, 0, count(*) FROM dead WHERE pool = ?2 GROUP BY priority"""
+    SELECT priority, sum(available), sum(in_flight), sum(delayed), sum(dead) FROM (
+        SELECT priority, count(*) AS available, 0 AS in_flight, 0 AS delayed, 0 AS dead
+        FROM message WHERE pool = ?1 AND priority IN (0, 1, 2) AND visible_at <= ?2 GROUP BY priority
+        UNION ALL
+        SELECT priority, 0, sum(token IS NOT NULL), sum(token IS NULL), 0
+        FROM message WHERE pool = ?1 AND priority IN (0, 1, 2) AND visible_at > ?2 GROUP BY priority
+        UNION ALL
+        SELECT priority, 0, 0, 0, count(*) FROM dead WHERE pool = ?1 GROUP BY priority
+    ) GROUP BY priority"""
 REASON_LENGTH = 1000
 
 T = TypeVar("T")
@@ -90,26 +97,29 @@ class SqliteQueue(Queue):
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, random: Random | None = None) -> None:
         self._file = QueueFile(path)
         self._clock = clock
-        self._random = Random() if random is None else random  # noqa: S311  spreads load, guards nothing
+        self._random = Random() if random is None else random
         self._draw = WeightedDraw()
         self._tokens = count(secrets.randbits(62))
         self._connection: sqlite3.Connection | None = None
         self._open = False
         self._opening = asyncio.Lock()
-        self._looked_at = 0.0
-        self._waiters: set[asyncio.Future[None]] = set()
-        self._checkpoint: asyncio.Task[None] | None = None
+        self._next_look = 0.0
+        self._generation = 0
+        self._waiters: set[asyncio.Future[bool]] = set()
+        # not asyncio.to_thread, which starts nothing while a busy caller keeps the loop
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue-checkpoint")
+        self._checkpoint: Future[None] | None = None
         self._home = 0
 
     async def open(self) -> None:
         self._open = True
-        await self._connect()
+        await self._current()
 
     async def close(self) -> None:
         self._open = False
         self._wake()
         if self._checkpoint is not None:
-            await self._checkpoint
+            await asyncio.wrap_future(self._checkpoint)
         async with self._opening:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -125,28 +135,27 @@ class SqliteQueue(Queue):
 
     async def send(self, messages: Sequence[Message], *, delay: float = 0.0) -> list[SendOutcome]:
         visible_at = self._clock() + delay
-        rows = [(m.pool, int(m.priority), visible_at, m.key, m.encode()) for m in messages]
+        rows = [(m.pool, m.priority.value, visible_at, m.key, m.encode()) for m in messages]
         fitting = [row for row in rows if len(row[4]) <= MAX_BYTES]
-        changed = iter(await self._run(lambda connection: _each(connection, SEND, fitting), look=True))
+        changed = await self._run(lambda connection: _each(connection, SEND, fitting), look=True)
         self._wake()
-        return [
-            SendOutcome.FAILED if len(row[4]) > MAX_BYTES else SendOutcome.SENT if next(changed) else SendOutcome.DUPLICATE
-            for row in rows
-        ]
+        outcomes = [SendOutcome.SENT if sent else SendOutcome.DUPLICATE for sent in changed]
+        for index, row in enumerate(rows if len(fitting) < len(rows) else ()):
+            if len(row[4]) > MAX_BYTES:
+                outcomes.insert(index, SendOutcome.FAILED)
+        return outcomes
 
     async def receive(self, limit: int, *, wait: float, lease: float, pool: str = DEFAULT_POOL) -> list[Received]:
         if limit < 1:
             raise ValueError(f"a receive needs a limit of at least 1, not {limit}")
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait
+        deadline = asyncio.get_running_loop().time() + wait
         while True:
-            # the version comes first, so that nothing is missed between the search and the waiting
-            rows, version, next_at = await self._run(lambda c: self._take(c, pool, limit, lease))
+            rows = await self._run(lambda connection: self._take(connection, pool, limit, lease))
             if rows:
                 received = await self._read(rows)
                 if received:
                     return received
-            elif not await self._news(version, next_at, deadline):
+            elif not await self._news(pool, deadline):
                 return []
 
     async def extend(self, received: Sequence[Received], lease: float) -> list[bool]:
@@ -174,6 +183,8 @@ class SqliteQueue(Queue):
         return [DeadLetter(*row) for row in rows]
 
     async def redrive(self, ids: Sequence[str], *, pool: str = DEFAULT_POOL) -> int:
+        now = self._clock()
+
         def move(connection: sqlite3.Connection) -> int:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(REDRIVE, [(now, each, pool) for each in ids])
@@ -181,7 +192,6 @@ class SqliteQueue(Queue):
             connection.execute("COMMIT")
             return max(0, moved)
 
-        now = self._clock()
         moved = await self._run(move, look=True)
         self._wake()
         return moved
@@ -191,22 +201,193 @@ class SqliteQueue(Queue):
         return sum(await self._run(lambda connection: _each(connection, FORGET, rows), look=True))
 
     async def depth(self, pool: str = DEFAULT_POOL) -> Mapping[Priority, Depth]:
-        await self._current(look=True)
+        await self._current()
         depths = dict.fromkeys(Priority, Depth())
-        for priority, *counts in await asyncio.to_thread(self._file.read, DEPTH, (self._clock(), pool)):
-            depths[Priority(priority)] = _sum(depths[Priority(priority)], Depth(*counts))
+        for priority, *counts in await asyncio.to_thread(self._file.read, DEPTH, (pool, self._clock())):
+            depths[Priority(priority)] = Depth(*counts)
         return depths
 
-    def _take(self, connection: sqlite3.Connection, pool: str, limit: int, lease: float) -> tuple[list[Row], int, float]:
-        """Lease what waits. Without a hit: the version of the file that was searched, and when to search again."""
-        now = self._clock()
-        waiting: list[Row] = []
-        for priority in self._draw.order(self._random):
-            waiting += connection.execute(WAITING, (pool, int(priority), now, limit - len(waiting)))
-            if len(waiting) == limit:
-                break
-        if waiting:
+    def _take(self, connection: sqlite3.Connection, pool: str, limit: int, lease: float) -> list[Row]:
+        """Lease what waits: id, token, deliveries and body of each."""
+        while True:
+            now = self._clock()
+            waiting: list[Row] = []
+            for priority in self._draw.order(self._random):
+                waiting += connection.execute(WAITING, (pool, int(priority), now, limit - len(waiting))).fetchall()
+                if len(waiting) == limit:
+                    break
+            if not waiting:
+                return []
             token, until = next(self._tokens), now + lease
-            taken = _each(connection, TAKE, [(token, until, id_, visible_at) for id_, visible_at, _, _ in waiting])
-            return [(row[0], token, row[2] + 1, row[3]) for row, ours in zip(waiting, taken, strict=True) if ours], 0, now
-        return [], 0, now
+            ours = _each(connection, TAKE, [(token, until, row[0], row[1]) for row in waiting])
+            if any(ours):
+                return [(row[0], token, row[2] + 1, row[3]) for row, won in zip(waiting, ours, strict=True) if won]
+
+    async def _read(self, rows: Iterable[Row]) -> list[Received]:
+        readable, unreadable = [], []
+        for id_, token, deliveries, body in rows:
+            try:
+                readable.append(Received(decode(body), f"{id_}.{token}", deliveries))
+            except MessageInvalid as error:
+                unreadable.append((id_, token, str(error)))
+        if unreadable:
+            await self._bury(unreadable)
+        return readable
+
+    async def _bury(self, rows: Sequence[tuple[int, int, str]]) -> list[bool]:
+        now = self._clock()
+
+        def move(connection: sqlite3.Connection) -> list[bool]:
+            moved = []
+            connection.execute("BEGIN IMMEDIATE")
+            for id_, token, reason in rows:
+                connection.execute(BURY, (secrets.token_hex(8), _storable(reason), now, id_, token))
+                moved.append(connection.execute(ACK, (id_, token)).rowcount == 1)
+            connection.execute("COMMIT")
+            return moved
+
+        return await self._run(move)
+
+    async def _news(self, pool: str, deadline: float) -> bool:
+        """Wait until a search may find something; False at the deadline and once the queue is closed."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= deadline:
+            return False
+        # in this order: what is committed after the version was read shows either in the outlook or in the version
+        seen = await self._run(self._version)
+        next_at = await self._run(lambda connection: _outlook(connection, pool))
+        while self._clock() < next_at:
+            left = deadline - loop.time()
+            if left <= 0:
+                return False
+            woken = await self._pause(min(LOOK, left))
+            if not self._open:
+                return False
+            if woken or await self._run(self._version) != seen:
+                return True
+        return True
+
+    async def _pause(self, seconds: float) -> bool:
+        """Sleep; whether this object itself has changed the queue meanwhile."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(seconds, _settle, waiter, False)
+        self._waiters.add(waiter)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            self._waiters.discard(waiter)
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            _settle(waiter, True)
+
+    def _version(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        """Another value once another process has committed, or the file was replaced."""
+        [version] = connection.execute("PRAGMA data_version").fetchone()
+        return self._generation, version
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T], *, look: bool = False) -> T:
+        """Run `work`, which makes at most one transaction, when nobody else writes. `look`: at the file first."""
+        started = time.monotonic()
+        while True:
+            connection = self._connection
+            if connection is None or look or started >= self._next_look:
+                connection = await self._current()
+            try:
+                result = work(connection)
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if not isinstance(error, sqlite3.Error):
+                    raise
+                await self._recover(connection, error, patient=time.monotonic() - started < LOCK_PATIENCE)
+            else:
+                if connection.total_changes - self._home > CHECKPOINT_AFTER:
+                    self._start_checkpoint(connection)
+                return result
+
+    async def _recover(self, connection: sqlite3.Connection, error: sqlite3.Error, *, patient: bool) -> None:
+        """Make another try worth while, or raise."""
+        code = primary_code(error)
+        if patient and code in LOCKS:
+            await asyncio.sleep(self._random.uniform(0, 0.003))
+        elif patient and code in DAMAGE:
+            async with self._opening:
+                if connection is self._connection:
+                    await asyncio.to_thread(self._file.repair, error)
+                    self._reconnect()
+        else:
+            raise explained(error, self._file.path) from error
+
+    async def _current(self) -> sqlite3.Connection:
+        """Look at the file: the connection to the one that is at the path now."""
+        self._next_look = time.monotonic() + FILE_LOOK
+        if self._connection is not None and not self._file.replaced():
+            return self._connection
+        async with self._opening:
+            if not self._open:
+                raise Unavailable(f"the queue {self._file.path} is closed")
+            if self._connection is None or self._file.replaced():
+                await asyncio.to_thread(self._file.prepare)
+                return self._reconnect()
+            return self._connection
+
+    def _reconnect(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._connection = self._file.connect()
+        self._generation += 1
+        self._home = 0
+        return self._connection
+
+    def _start_checkpoint(self, connection: sqlite3.Connection) -> None:
+        if self._checkpoint is None or self._checkpoint.done():
+            self._home = connection.total_changes
+            self._checkpoint = self._thread.submit(self._bring_home)
+
+    def _bring_home(self) -> None:
+        try:
+            self._file.checkpoint()
+        except Unavailable as error:
+            logger.warning("queue_checkpoint_failed", error=str(error))
+
+
+def _each(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> list[bool]:
+    """Run `statement` for every row in one transaction; for which of them it changed something."""
+    if len(rows) == 1:
+        return [connection.execute(statement, rows[0]).rowcount == 1]
+    if not rows:
+        return []
+    connection.execute("BEGIN IMMEDIATE")
+    changed = [True] * len(rows)
+    if connection.executemany(statement, rows).rowcount != len(rows):
+        # rare: do it again, asking each
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        changed = [connection.execute(statement, row).rowcount == 1 for row in rows]
+    connection.execute("COMMIT")
+    return changed
+
+
+def _outlook(connection: sqlite3.Connection, pool: str) -> float:
+    """When the next message becomes visible."""
+    times = [connection.execute(NEXT, (pool, int(priority))).fetchone()[0] for priority in Priority]
+    return min((at for at in times if at is not None), default=math.inf)
+
+
+def _row_of(received: Received) -> tuple[int, int]:
+    id_, _, token = received.receipt.partition(".")
+    return int(id_), int(token)
+
+
+def _storable(reason: str) -> str:
+    """Short, and without lone surrogates, which SQLite refuses."""
+    return reason[:REASON_LENGTH].encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _settle(waiter: asyncio.Future[bool], woken: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(woken)

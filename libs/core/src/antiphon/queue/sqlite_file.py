@@ -60,6 +60,8 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+PAGE = 1024
+"""Bytes. Rows are small, and every page that a commit touches is checksummed and written whole."""
 WAL_FRAMES = 4000
 """A write-ahead log of more frames (of 4 KiB) is emptied, which holds writers up for as long as the last of it takes."""
 PATIENCE = 0.1
@@ -208,6 +210,7 @@ class QueueFile:
             [version] = connection.execute("PRAGMA user_version").fetchone()
             [tables] = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             if tables == 0:
+                connection.execute(f"PRAGMA page_size = {PAGE}")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(SCHEMA)
             else:

@@ -17,8 +17,8 @@ HEAD = "0001"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-async def migrate(url: str, *, to: str = "head") -> None:
-    """Bring the database at `url` to the revision `to`; made if it is a SQLite file that does not exist.
+async def migrate(url: str, *, to: str = HEAD) -> None:
+    """Bring the database at `url` up, or down, to the revision `to`; a SQLite file is made if there is none.
 
     Raises Unavailable, SettingsError.
     """
@@ -52,10 +52,10 @@ def _run_alembic(connection: Connection, to: str) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     attributes: dict[str, Any] = config.attributes
     attributes["connection"] = connection
-    if to == "head" or to > (_version(connection) or ""):
-        command.upgrade(config, to)
-    else:
+    if to == "base" or to < (_version(connection) or ""):
         command.downgrade(config, to)
+    else:
+        command.upgrade(config, to)
 
 
 def _version(connection: Connection) -> str | None:

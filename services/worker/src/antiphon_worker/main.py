@@ -1,0 +1,95 @@
+"""The worker's program: where its parts meet."""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+import structlog
+from pydantic import ValidationError
+
+from antiphon.errors import AntiphonError
+from antiphon.hooks import AllHooks
+from antiphon.ids import new_id
+from antiphon.lifeline import parent_gone
+from antiphon.ports import open_ports
+from antiphon.relay import Relay
+from antiphon.sweeper import Sweeper
+from antiphon.telemetry.logs import configure_logs
+from antiphon.telemetry.metrics import Metrics
+from antiphon_speech.engines import EngineSettings
+from antiphon_worker.health import health_app, serve_health
+from antiphon_worker.settings import WorkerSettings
+from antiphon_worker.slots import EnginesMissing, Slots
+from antiphon_worker.worker import Worker
+
+EX_CONFIG = 78  # sysexits.h
+log = structlog.get_logger(__name__)
+
+
+async def work(settings: WorkerSettings, lifeline: int | None = None) -> None:
+    """Serve the pool until SIGTERM, SIGINT, or the end of whoever holds the lifeline."""
+    metrics = Metrics()
+    hooks = AllHooks([metrics])
+    engines = EngineSettings(settings.model, settings.device, settings.compute_type, settings.threads_per_slot())
+    name = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-4:]}"
+    async with open_ports(settings) as ports, Slots(settings.slots, engines, hooks) as slots:
+        worker = Worker(name, ports, slots, settings, hooks)
+        async with serve_health(health_app(slots, metrics), settings.health_host, settings.health_port) as port:
+            helpers = [
+                asyncio.create_task(Relay(ports.store, ports.queue, ports.events).run()),
+                asyncio.create_task(
+                    Sweeper(ports.store, ports.queue, ports.blobs, interval=settings.sweep_seconds).run()
+                ),
+            ]
+            stop = _drain_on_signal(worker, lifeline)
+            await slots.warm()
+            log.info("worker ready", worker=name, pool=settings.pool, slots=settings.slots, health=port)
+            await worker.run()
+            for task in (*helpers, stop):
+                task.cancel()
+    log.info("worker stopped", worker=name)
+
+
+def _drain_on_signal(worker: Worker, lifeline: int | None) -> asyncio.Task[None]:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+
+    async def wait() -> None:
+        await told.wait()
+        await worker.drain()
+
+    async def watch(descriptor: int) -> None:
+        await parent_gone(descriptor)
+        told.set()
+
+    waiting = asyncio.create_task(wait())
+    if lifeline is not None:
+        watching = asyncio.create_task(watch(lifeline))
+        waiting.add_done_callback(lambda _: watching.cancel())
+    return waiting
+
+
+def main() -> None:
+    """Read the command line and the environment, and run."""
+    parser = argparse.ArgumentParser(prog="antiphon_worker", description=__doc__)
+    parser.add_argument("--pool", help="the pool to serve (ANTIPHON_POOL)")
+    parser.add_argument("--lifeline", type=int, metavar="FD", help="stop when this pipe closes")
+    arguments = parser.parse_args()
+    try:
+        settings = WorkerSettings() if arguments.pool is None else WorkerSettings(pool=arguments.pool)
+        configure_logs("worker", settings.log_level)
+        asyncio.run(work(settings, arguments.lifeline))
+    except ValidationError as error:
+        sys.exit(_refuse("; ".join(f"ANTIPHON_{e['loc'][0]}: {e['msg']}".upper() for e in error.errors())))
+    except (AntiphonError, EnginesMissing, OSError) as error:
+        sys.exit(_refuse(str(error)))
+
+
+def _refuse(reason: str) -> int:
+    sys.stderr.write(f"antiphon_worker cannot start: {reason}\n")
+    return EX_CONFIG
