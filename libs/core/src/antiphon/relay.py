@@ -11,10 +11,10 @@ from antiphon.queue.base import Queue, SendOutcome
 from antiphon.store.base import OUTBOX, Store
 
 BATCH = 100
-LEASE = 30.0
-"""Seconds that a relay has to send a batch before another one tries."""
+LEASE = 5.0
+"""Seconds that a relay has to send a batch before another one tries; a relay that dies delays its batch by as much."""
 
-IDLE = 5.0
+IDLE = 2.0
 """Seconds after which a relay looks without having been woken: rows whose relay died have no other way to be seen."""
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,6 @@ import structlog
 from pydantic import ValidationError
 
 from antiphon.errors import AntiphonError
-from antiphon.hooks import AllHooks
 from antiphon.ids import new_id
 from antiphon.lifeline import parent_gone
 from antiphon.ports import open_ports
@@ -30,48 +29,51 @@ log = structlog.get_logger(__name__)
 
 
 async def work(settings: WorkerSettings, lifeline: int | None = None) -> None:
-    """Serve the pool until SIGTERM, SIGINT, or the end of whoever holds the lifeline."""
+    """Serve the pool until SIGTERM, SIGINT, or the end of whoever holds the other end of the pipe `lifeline`.
+
+    Relay and sweeper run beside it. A crash of any of them ends the others, and goes on to the caller.
+    """
     metrics = Metrics()
-    hooks = AllHooks([metrics])
+    told = _told_to_stop()
     engines = EngineSettings(settings.model, settings.device, settings.compute_type, settings.threads_per_slot())
     name = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-4:]}"
-    async with open_ports(settings) as ports, Slots(settings.slots, engines, hooks) as slots:
-        worker = Worker(name, ports, slots, settings, hooks)
+    async with open_ports(settings) as ports, Slots(settings.slots, engines, metrics) as slots:
+        worker = Worker(name, ports, slots, settings, metrics)
+        sweeper = Sweeper(ports.store, ports.queue, ports.blobs, interval=settings.sweep_seconds)
         async with serve_health(health_app(slots, metrics), settings.health_host, settings.health_port) as port:
-            helpers = [
-                asyncio.create_task(Relay(ports.store, ports.queue, ports.events).run()),
-                asyncio.create_task(
-                    Sweeper(ports.store, ports.queue, ports.blobs, interval=settings.sweep_seconds).run()
-                ),
-            ]
-            stop = _drain_on_signal(worker, lifeline)
             await slots.warm()
             log.info("worker ready", worker=name, pool=settings.pool, slots=settings.slots, health=port)
-            await worker.run()
-            for task in (*helpers, stop):
-                task.cancel()
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(Relay(ports.store, ports.queue, ports.events).run()),
+                    tasks.create_task(sweeper.run()),
+                    tasks.create_task(_drain_when_told(worker, told)),
+                ]
+                if lifeline is not None:
+                    background.append(tasks.create_task(_stop_without_parent(lifeline, told)))
+                await worker.run()
+                for task in background:
+                    task.cancel()
     log.info("worker stopped", worker=name)
 
 
-def _drain_on_signal(worker: Worker, lifeline: int | None) -> asyncio.Task[None]:
+def _told_to_stop() -> asyncio.Event:
+    """Set by the signals by which programs are stopped."""
     told = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
 
-    async def wait() -> None:
-        await told.wait()
-        await worker.drain()
 
-    async def watch(descriptor: int) -> None:
-        await parent_gone(descriptor)
-        told.set()
+async def _drain_when_told(worker: Worker, told: asyncio.Event) -> None:
+    await told.wait()
+    await worker.drain()
 
-    waiting = asyncio.create_task(wait())
-    if lifeline is not None:
-        watching = asyncio.create_task(watch(lifeline))
-        waiting.add_done_callback(lambda _: watching.cancel())
-    return waiting
+
+async def _stop_without_parent(lifeline: int, told: asyncio.Event) -> None:
+    await parent_gone(lifeline)
+    log.warning("the program that started this one is gone")
+    told.set()
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -47,6 +47,7 @@ class Worker:
         self._random = Random()
         self._draining = asyncio.Event()
         self._out_of_time = asyncio.Event()
+        self._done = asyncio.Event()
         self.running = 0
 
     async def run(self) -> None:
@@ -55,13 +56,20 @@ class Worker:
             receiving = tasks.create_task(self._receive(tasks))
             await self._draining.wait()
             receiving.cancel()
+        self._done.set()
 
     async def drain(self) -> None:
-        """Receive no more. What still runs after `drain_seconds` is handed back, without using up its attempt."""
+        """Receive no more, and return once nothing runs any more.
+
+        What still runs after `drain_seconds` is handed back, without using up its attempt.
+        """
         self._draining.set()
         log.info("draining", running=self.running, seconds=self._settings.drain_seconds)
-        await asyncio.sleep(self._settings.drain_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self._done.wait()
         self._out_of_time.set()
+        await self._done.wait()
 
     async def _receive(self, tasks: asyncio.TaskGroup) -> None:
         queue = self._ports.queue

@@ -1,23 +1,24 @@
 """The queue in an SQLite file: the embedded default, for processes of one machine.
 
-Statements run directly on the event loop: one takes 5 to 25 us, a hop to a thread and back takes 80. What could block is
-kept off it:
+Statements run directly on the event loop: one takes 5 to 25 us, a hop to a thread and back takes 80. What could block
+is kept off it:
 
-* Locks. SQLite takes one writer at a time (https://www.sqlite.org/wal.html#concurrency). The connection does not wait for
-  it (busy timeout 0); a call that finds it taken sleeps on the loop for a moment and tries again.
-* fsync. With `synchronous = NORMAL` a commit in WAL mode does none; only a checkpoint does. Checkpoints run in a thread on
-  a connection of their own. A power cut may take the last commits along: the store is the truth, and its sweeper sends
-  again what was lost (https://www.sqlite.org/pragma.html#pragma_synchronous).
+* Locks. SQLite takes one writer at a time (https://www.sqlite.org/wal.html#concurrency). The connection does not wait
+  for it (busy timeout 0); a call that finds it taken sleeps on the loop for a moment and tries again.
+* fsync. With `synchronous = NORMAL` a commit in WAL mode does none; only a checkpoint does. Checkpoints run in a thread
+  on a connection of their own. A power cut may take the last commits along: the store is the truth, and its sweeper
+  sends again what was lost (https://www.sqlite.org/pragma.html#pragma_synchronous).
 * Counting, which takes as long as the queue is deep: in a thread as well.
 
 `receive` waits by looking every 5 ms at `PRAGMA data_version`, which changes when another connection has committed
 (https://www.sqlite.org/pragma.html#pragma_data_version, 3 us), and is woken at once by what this object sends itself.
-A receipt is the row's id and a number that is drawn for every delivery, so that it fits neither a later delivery nor a row
-of a newer file. A lease that ended while nobody else took the message can still be extended and acked.
+A receipt is the row's id and a number that is drawn for every delivery, so that it fits neither a later delivery nor a
+row of a newer file. A lease that ended while nobody else took the message can still be extended and acked.
 Times are those of the wall clock, since they are shared with other processes and outlive them.
 """
 
 import asyncio
+import logging
 import math
 import secrets
 import sqlite3
@@ -29,8 +30,6 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, TypeVar
 
-import structlog
-
 from antiphon.errors import MessageInvalid, Unavailable
 from antiphon.jobs import Priority
 from antiphon.messages import DEFAULT_POOL, MAX_BYTES, Message, decode
@@ -38,7 +37,7 @@ from antiphon.queue.base import Capability, DeadLetter, Depth, Queue, Received, 
 from antiphon.queue.sqlite_file import DAMAGE, LOCKS, QueueFile, explained, primary_code
 from antiphon.queue.weights import WeightedDraw
 
-logger = structlog.get_logger()
+logger = logging.getLogger(__name__)
 
 LOOK = 0.005
 """Seconds between two looks at what other processes did."""
@@ -46,14 +45,14 @@ FILE_LOOK = 0.5
 """Seconds after which a look also asks whether the file is still the one at the path."""
 LOCK_PATIENCE = 5.0
 """Seconds to wait for another process's write lock, which is held for some 20 us."""
-CHECKPOINT_AFTER = 2000
-"""Rows to change before the next checkpoint, some 5 MB of write-ahead log."""
+CHECKPOINT_AFTER = 8000
+"""Rows to change before the next checkpoint: at most some 30 MB of write-ahead log."""
 
 # message_by_key refuses the second living message of a key
 SEND = "INSERT INTO message (pool, priority, visible_at, key, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 # message_by_turn: no sorting
 WAITING = """
-    SELECT id, visible_at, deliveries, body FROM message
+    SELECT id, visible_at, deliveries + 1, body FROM message
     WHERE pool = ? AND priority = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?"""
 # what another receiver took since has another visible_at
 TAKE = "UPDATE message SET token = ?, visible_at = ?, deliveries = deliveries + 1 WHERE id = ? AND visible_at = ?"
@@ -105,7 +104,8 @@ class SqliteQueue(Queue):
         self._opening = asyncio.Lock()
         self._next_look = 0.0
         self._generation = 0
-        self._waiters: set[asyncio.Future[bool]] = set()
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._changes = 0
         # not asyncio.to_thread, which starts nothing while a busy caller keeps the loop
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue-checkpoint")
         self._checkpoint: Future[None] | None = None
@@ -136,23 +136,22 @@ class SqliteQueue(Queue):
     async def send(self, messages: Sequence[Message], *, delay: float = 0.0) -> list[SendOutcome]:
         visible_at = self._clock() + delay
         rows = [(m.pool, m.priority.value, visible_at, m.key, m.encode()) for m in messages]
-        fitting = [row for row in rows if len(row[4]) <= MAX_BYTES]
-        changed = await self._run(lambda connection: _each(connection, SEND, fitting), look=True)
+        fits = [len(row[4]) <= MAX_BYTES for row in rows]
+        fitting = rows if all(fits) else [row for row, fit in zip(rows, fits, strict=True) if fit]
+        changed = iter(await self._run(lambda connection: _each(connection, SEND, fitting), look=True))
         self._wake()
-        outcomes = [SendOutcome.SENT if sent else SendOutcome.DUPLICATE for sent in changed]
-        for index, row in enumerate(rows if len(fitting) < len(rows) else ()):
-            if len(row[4]) > MAX_BYTES:
-                outcomes.insert(index, SendOutcome.FAILED)
-        return outcomes
+        sent, duplicate, failed = SendOutcome.SENT, SendOutcome.DUPLICATE, SendOutcome.FAILED
+        return [(sent if next(changed) else duplicate) if fit else failed for fit in fits]
 
     async def receive(self, limit: int, *, wait: float, lease: float, pool: str = DEFAULT_POOL) -> list[Received]:
         if limit < 1:
             raise ValueError(f"a receive needs a limit of at least 1, not {limit}")
         deadline = asyncio.get_running_loop().time() + wait
+        token = next(self._tokens)
         while True:
-            rows = await self._run(lambda connection: self._take(connection, pool, limit, lease))
+            rows = await self._run(lambda connection: self._take(connection, pool, limit, lease, token))
             if rows:
-                received = await self._read(rows)
+                received = await self._read(rows, token)
                 if received:
                     return received
             elif not await self._news(pool, deadline):
@@ -207,25 +206,27 @@ class SqliteQueue(Queue):
             depths[Priority(priority)] = Depth(*counts)
         return depths
 
-    def _take(self, connection: sqlite3.Connection, pool: str, limit: int, lease: float) -> list[Row]:
-        """Lease what waits: id, token, deliveries and body of each."""
+    def _take(self, connection: sqlite3.Connection, pool: str, limit: int, lease: float, token: int) -> list[Row]:
+        """Lease what waits, under `token`: id, visible_at until now, deliveries and body of each."""
         while True:
             now = self._clock()
             waiting: list[Row] = []
             for priority in self._draw.order(self._random):
-                waiting += connection.execute(WAITING, (pool, int(priority), now, limit - len(waiting))).fetchall()
+                waiting += connection.execute(WAITING, (pool, priority.value, now, limit - len(waiting))).fetchall()
                 if len(waiting) == limit:
                     break
             if not waiting:
                 return []
-            token, until = next(self._tokens), now + lease
+            until = now + lease
             ours = _each(connection, TAKE, [(token, until, row[0], row[1]) for row in waiting])
+            if all(ours):
+                return waiting
             if any(ours):
-                return [(row[0], token, row[2] + 1, row[3]) for row, won in zip(waiting, ours, strict=True) if won]
+                return [row for row, won in zip(waiting, ours, strict=True) if won]
 
-    async def _read(self, rows: Iterable[Row]) -> list[Received]:
+    async def _read(self, rows: Iterable[Row], token: int) -> list[Received]:
         readable, unreadable = [], []
-        for id_, token, deliveries, body in rows:
+        for id_, _, deliveries, body in rows:
             try:
                 readable.append(Received(decode(body), f"{id_}.{token}", deliveries))
             except MessageInvalid as error:
@@ -260,33 +261,34 @@ class SqliteQueue(Queue):
             left = deadline - loop.time()
             if left <= 0:
                 return False
-            woken = await self._pause(min(LOOK, left))
+            await self._pause(min(LOOK, left))
             if not self._open:
                 return False
-            if woken or await self._run(self._version) != seen:
+            if await self._run(self._version) != seen:
                 return True
         return True
 
-    async def _pause(self, seconds: float) -> bool:
-        """Sleep; whether this object itself has changed the queue meanwhile."""
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, at most until this object itself changes the queue."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[bool] = loop.create_future()
-        timer = loop.call_later(seconds, _settle, waiter, False)
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _settle, waiter)
         self._waiters.add(waiter)
         try:
-            return await waiter
+            await waiter
         finally:
             timer.cancel()
             self._waiters.discard(waiter)
 
     def _wake(self) -> None:
+        self._changes += 1
         for waiter in self._waiters:
-            _settle(waiter, True)
+            _settle(waiter)
 
-    def _version(self, connection: sqlite3.Connection) -> tuple[int, int]:
-        """Another value once another process has committed, or the file was replaced."""
+    def _version(self, connection: sqlite3.Connection) -> tuple[int, int, int]:
+        """Another value once the file was replaced, this object changed it, or another connection did."""
         [version] = connection.execute("PRAGMA data_version").fetchone()
-        return self._generation, version
+        return self._generation, self._changes, version
 
     async def _run(self, work: Callable[[sqlite3.Connection], T], *, look: bool = False) -> T:
         """Run `work`, which makes at most one transaction, when nobody else writes. `look`: at the file first."""
@@ -352,7 +354,7 @@ class SqliteQueue(Queue):
         try:
             self._file.checkpoint()
         except Unavailable as error:
-            logger.warning("queue_checkpoint_failed", error=str(error))
+            logger.warning("the queue's write-ahead log grows: %s", error)
 
 
 def _each(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> list[bool]:
@@ -374,7 +376,7 @@ def _each(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -
 
 def _outlook(connection: sqlite3.Connection, pool: str) -> float:
     """When the next message becomes visible."""
-    times = [connection.execute(NEXT, (pool, int(priority))).fetchone()[0] for priority in Priority]
+    times = [connection.execute(NEXT, (pool, priority.value)).fetchone()[0] for priority in Priority]
     return min((at for at in times if at is not None), default=math.inf)
 
 
@@ -388,6 +390,6 @@ def _storable(reason: str) -> str:
     return reason[:REASON_LENGTH].encode("utf-8", errors="replace").decode("utf-8")
 
 
-def _settle(waiter: asyncio.Future[bool], woken: bool) -> None:
+def _settle(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
-        waiter.set_result(woken)
+        waiter.set_result(None)

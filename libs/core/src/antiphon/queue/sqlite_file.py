@@ -1,20 +1,21 @@
-"""The file under `SqliteQueue`: made when it is missing, left when it was replaced, moved aside when damaged, kept small.
+"""The file under `SqliteQueue`: made when missing, left when replaced, moved aside when damaged, kept small.
 
-The file may be deleted while programs run (the sweeper sends again what was in it), which SQLite alone does not survive:
+The file may be deleted while programs run (the sweeper sends again what was in it), which SQLite alone does not bear:
 
 * A connection keeps the deleted inode and goes on writing where nobody reads. So the owner asks `replaced()`, one stat.
   Closing such a connection is safe: SQLite checks that the file was not moved before it deletes the -wal beside it
   (`databaseIsUnmoved` in pager.c).
 * A new file beside the -shm of the old one would share a wal-index with it, and break
   (https://www.sqlite.org/howtocorrupt.html, "Unlinking or renaming a database file while in use"). So what is left of
-  the old one is removed first, under a lock file that every opener takes. The lock is flock: unlike fcntl locks, it does
-  not end when another descriptor of the same file is closed.
+  the old one is removed first, under a lock file that every opener takes. The lock is flock: unlike fcntl locks, it
+  does not end when another descriptor of the same file is closed.
 
 Versions: `application_id` says whose file it is, `user_version` which schema. There is one schema so far.
 https://www.sqlite.org/pragma.html
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -23,11 +24,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from antiphon.errors import AntiphonError, SchemaOutdated, SettingsError, Unavailable
 
-logger = structlog.get_logger()
+logger = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x414E5451  # "ANTQ"
 VERSION = 1
@@ -55,15 +54,15 @@ CREATE TABLE dead (
     reason TEXT NOT NULL,
     died_at REAL NOT NULL
 );
-CREATE INDEX dead_by_pool ON dead (pool, priority);                         -- dead and depth; `number` is its last column
+CREATE INDEX dead_by_pool ON dead (pool, priority);                         -- depth
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
 PAGE = 1024
 """Bytes. Rows are small, and every page that a commit touches is checksummed and written whole."""
-WAL_FRAMES = 4000
-"""A write-ahead log of more frames (of 4 KiB) is emptied, which holds writers up for as long as the last of it takes."""
+WAL_FRAMES = 16000
+"""A write-ahead log of more frames (a page each) is emptied, which holds writers up while the last of it is done."""
 PATIENCE = 0.1
 """Seconds for which a background thread waits for a lock."""
 
@@ -74,7 +73,7 @@ ADVICE = {
     sqlite3.SQLITE_FULL: "its disk is full; free some space",
     sqlite3.SQLITE_READONLY: "it cannot be written; give this user write access to the file and its folder",
     sqlite3.SQLITE_PERM: "it cannot be written; give this user write access to the file and its folder",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; give this user access to its folder, and see that the disk is mounted",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; give this user access to its folder",
     sqlite3.SQLITE_IOERR: "its disk fails; check the disk and its quota, and that it is not a network share",
     sqlite3.SQLITE_BUSY: "another process keeps it locked; find that process (fuser shows it) and end it",
     sqlite3.SQLITE_LOCKED: "another process keeps it locked; find that process (fuser shows it) and end it",
@@ -82,7 +81,7 @@ ADVICE = {
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """Say which kind of error it is: the low byte of the extended code. https://www.sqlite.org/rescode.html"""
+    """Say which kind of error it is: the low byte of the extended code (https://www.sqlite.org/rescode.html)."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
@@ -222,8 +221,8 @@ class QueueFile:
             refusal = SettingsError(f"{self.path} is the database of something else; give the queue a file of its own")
         elif version != VERSION:
             refusal = SchemaOutdated(
-                f"the queue file {self.path} has version {version}, and this program reads {VERSION}; stop the programs "
-                "of the other version, then delete the file: what was in it is sent again"
+                f"the queue file {self.path} has version {version}, and this program reads {VERSION}; stop the "
+                "programs of the other version, then delete the file: what was in it is sent again"
             )
         if refusal is not None:
             raise refusal
@@ -234,4 +233,9 @@ class QueueFile:
         if self._beside("-wal").exists():
             self._beside("-wal").replace(aside.with_name(aside.name + "-wal"))
         self.path.replace(aside)
-        logger.warning("queue_file_damaged", path=str(self.path), moved_to=str(aside), error=str(error))
+        logger.warning(
+            "the queue file %s is damaged (%s); it is now %s, and a new one is made: what was in it is sent again",
+            self.path,
+            error,
+            aside,
+        )

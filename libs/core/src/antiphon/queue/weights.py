@@ -1,4 +1,4 @@
-"""In which order the priorities of a pool are asked for work: drawn by weight, so that `low` waits longer, never for ever."""
+"""In which order the priorities are asked for work: drawn by weight, so that `low` waits longer, but never for ever."""
 
 from bisect import bisect
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ WEIGHTS: Mapping[Priority, int] = MappingProxyType({Priority.HIGH: 7, Priority.N
 
 
 class WeightedDraw:
-    """Draws orders without replacement: a priority of weight w comes next with probability w / (weights still in the urn).
+    """Draws orders without replacement: each place goes by weight to one of the priorities that are left.
 
-    Every priority is in every order, so an empty one only passes its turn on. Every priority is first in its share of the
-    draws whatever the others hold, so none starves. The orders are few and enumerated once: a draw is one random number.
+    Every priority is in every order, so an empty one only passes its turn on. Every priority is first in its share of
+    the draws whatever the others hold, so none starves. The orders are few and known: a draw is one random number.
     """
 
     def __init__(self, weights: Mapping[Priority, int] = WEIGHTS) -> None:

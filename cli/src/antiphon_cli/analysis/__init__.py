@@ -1,0 +1,1 @@
+"""The analysis of recordings, in this process or on a server, told in the same way."""

@@ -1,0 +1,57 @@
+"""The all-in-one of `antiphon up`: which programs it runs on this machine, and what they need before they start."""
+
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from antiphon.events import open_events
+from antiphon.pools import Pool
+from antiphon.ports import PortSettings
+from antiphon.store import open_store
+from antiphon.store.schema import migrate
+from antiphon_cli.supervisor.listener import url_of
+from antiphon_cli.supervisor.program import HEALTH_PORT, LIFELINE, Program
+
+DRAIN_SECONDS = 10
+"""How long running jobs may finish when a person waits for the prompt; on a cluster it is 90 s."""
+
+
+async def prepare(settings: PortSettings, pool: Pool) -> None:
+    """Bring the store up to date, and register the one pool. Raises AntiphonError."""
+    await migrate(settings.store())
+    async with open_events(settings.events()) as events, open_store(settings.store(), events) as store:
+        await store.put_pool(pool)
+
+
+def programs(data: Path, pool: Pool, listener: socket.socket) -> list[Program]:
+    """The API on the inherited socket, and one worker. Neither is imported here: what dies must not take us along."""
+    shared: Mapping[str, str] = {"ANTIPHON_DATA": str(data)}
+    return [
+        Program(
+            name="api",
+            command=(
+                *(sys.executable, "-m", "antiphon_api"),
+                *("--fd", str(listener.fileno())),
+                *("--lifeline", LIFELINE),
+            ),
+            ready=f"{url_of(listener)}/readyz",
+            environment=shared,
+            inherits=(listener.fileno(),),
+            grace=5.0,
+        ),
+        Program(
+            name="worker",
+            command=(sys.executable, "-m", "antiphon_worker", "--pool", pool.name, "--lifeline", LIFELINE),
+            ready=f"http://127.0.0.1:{HEALTH_PORT}/readyz",
+            environment={
+                **shared,
+                "ANTIPHON_MODEL": pool.model,
+                "ANTIPHON_SLOTS": str(pool.concurrency),
+                "ANTIPHON_DRAIN_SECONDS": str(DRAIN_SECONDS),
+                "ANTIPHON_HEALTH_HOST": "127.0.0.1",
+                "ANTIPHON_HEALTH_PORT": HEALTH_PORT,
+            },
+            grace=DRAIN_SECONDS + 5.0,
+        ),
+    ]

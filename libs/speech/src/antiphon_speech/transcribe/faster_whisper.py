@@ -1,0 +1,178 @@
+"""Whisper on CTranslate2, through faster-whisper.
+
+Whisper was trained to write something for any 30 seconds, so that noise and music may come out as words. Three guards
+stand against that: Silero's voice activity detection decides whether there is speech at all, also when the caller does
+not want silence cut out; Whisper's own thresholds skip what it takes for silence; and what no temperature made probable
+is dropped (`_invented`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from faster_whisper import WhisperModel
+from faster_whisper.transcribe import Segment as WhisperSegment
+from faster_whisper.vad import get_speech_timestamps
+from numpy.typing import NDArray
+
+from antiphon_speech.errors import EngineUnavailable, LanguageNotSupported
+from antiphon_speech.mixing import SAMPLE_RATE
+from antiphon_speech.options import AnalysisOptions
+from antiphon_speech.results import Segment, Transcript, Word
+from antiphon_speech.transcribe.base import Transcriber, unwatched
+
+# OpenAI's own thresholds: Radford et al., Robust Speech Recognition via Large-Scale Weak Supervision (2022), sec. 4.5.
+_LOG_PROBABILITY = -1.0
+_COMPRESSION_RATIO = 2.4
+_NO_SPEECH = 0.6
+
+_UNDETERMINED = "und"  # ISO 639-2
+
+# Greedy or beam search first. Sampling helps it out of a repetition loop; OpenAI goes on to 1.0, but what comes after
+# 0.6 is free invention and makes the worst case, a recording that holds no words, six times as slow as the best.
+_TEMPERATURES = (0.0, 0.2, 0.4, 0.6)
+
+
+def whisper_settings(options: AnalysisOptions) -> dict[str, Any]:
+    """The arguments for `WhisperModel.transcribe` that `options` come to."""
+    return {
+        "language": options.language,
+        "beam_size": options.beam_size,
+        "temperature": _TEMPERATURES,
+        "log_prob_threshold": _LOG_PROBABILITY,
+        "compression_ratio_threshold": _COMPRESSION_RATIO,
+        "no_speech_threshold": _NO_SPEECH,
+        "word_timestamps": True,
+        # Feeding one window's text to the next buys a little consistency at the price of loops that never end.
+        "condition_on_previous_text": False,
+        # With it off, `initial_prompt` would hold for the first 30 s alone. `hotwords` puts the same tokens in the same
+        # place for every window, like `carry_initial_prompt` of openai-whisper.
+        "hotwords": options.initial_prompt,
+        "vad_filter": options.vad,
+        # Skips silence around improbable words; the VAD has cut that silence out already.
+        "hallucination_silence_threshold": None if options.vad else 2.0,
+    }
+
+
+class FasterWhisper(Transcriber):
+    """One Whisper model in memory."""
+
+    def __init__(self, model: str, path: Path, *, device: str, compute_type: str | None, threads: int) -> None:
+        """Load the CTranslate2 model in `path`. Raises EngineUnavailable."""
+        self.model = model
+        try:
+            if device == "auto":
+                device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+            # int8 costs no accuracy that we can measure and runs twice as fast on a CPU; GPUs are built for float16.
+            compute_type = compute_type or ("int8" if device == "cpu" else "float16")
+            self._whisper = WhisperModel(str(path), device=device, compute_type=compute_type, cpu_threads=threads)
+        except (RuntimeError, ValueError, OSError) as error:
+            reason = str(error).replace(
+                str(path), model
+            )  # callers see the message, and paths are none of their business
+            raise EngineUnavailable(
+                f"the transcription model {model!r} cannot be loaded on {device} as {compute_type}: {reason}"
+            ) from error
+
+    def transcribe(
+        self,
+        samples: NDArray[np.float32],
+        options: AnalysisOptions,
+        *,
+        progress: Callable[[float], None] = unwatched,
+    ) -> Transcript:
+        """See Transcriber."""
+        self._check(options.language)
+        duration = samples.size / SAMPLE_RATE
+        # Costs 2 ms per second of audio. With `vad` on, faster-whisper looks for itself.
+        if samples.size == 0 or not (options.vad or get_speech_timestamps(samples)):
+            progress(1.0)
+            return self._nothing(options.language, duration)
+        ctranslate2.set_random_seed(0)  # sampling is part of the fallback: a second attempt must give the same words
+        segments, info = self._whisper.transcribe(samples, **whisper_settings(options))
+        kept = list(_believed(segments, duration, progress))
+        progress(1.0)
+        words = tuple(_words(kept, duration))
+        if not words:
+            return self._nothing(options.language, duration)
+        return Transcript(
+            text="".join(segment.text for segment in kept).strip(),
+            language=info.language,
+            language_probability=round(info.language_probability, 4),
+            duration=duration,
+            segments=tuple(_segments(kept, duration)),
+            words=words,
+            model=self.model,
+        )
+
+    def _check(self, language: str | None) -> None:
+        if language is None:
+            return
+        english_only = not self._whisper.model.is_multilingual
+        # Cantonese, for one, came with large-v3 alone.
+        if (english_only and language != "en") or self._whisper.hf_tokenizer.token_to_id(f"<|{language}|>") is None:
+            raise LanguageNotSupported(
+                f"the model {self.model!r} does not know the language {language!r}"
+                + (", only English; choose a multilingual model, or" if english_only else "; choose a larger model, or")
+                + " leave the language out"
+            )
+
+    def _nothing(self, language: str | None, duration: float) -> Transcript:
+        """No language can be heard in silence: it is the one asked for, the model's only one, or undetermined."""
+        return Transcript(
+            text="",
+            language=language or (_UNDETERMINED if self._whisper.model.is_multilingual else "en"),
+            language_probability=0.0,
+            duration=duration,
+            segments=(),
+            words=(),
+            model=self.model,
+            flags=("no_speech",),
+        )
+
+
+def _believed(
+    segments: Iterable[WhisperSegment], duration: float, progress: Callable[[float], None]
+) -> Iterator[WhisperSegment]:
+    """The segments as they come, without the invented ones; tells `progress` how far they reach."""
+    done = 0.0
+    for segment in segments:
+        if not _invented(segment):
+            yield segment
+        done = max(done, min(1.0, float(segment.end) / duration))
+        progress(done)
+
+
+def _invented(segment: WhisperSegment) -> bool:
+    """Whether Whisper itself doubts that there was speech: what it wrote stayed improbable at every temperature.
+
+    Half of OpenAI's threshold for silence, which asks for the same doubt at the first temperature alone.
+    """
+    hopeless = segment.avg_logprob < _LOG_PROBABILITY or segment.compression_ratio > _COMPRESSION_RATIO
+    return bool(hopeless and segment.no_speech_prob > _NO_SPEECH / 2)
+
+
+def _words(segments: Iterable[WhisperSegment], duration: float) -> Iterator[Word]:
+    """The words, with times that never go back: Whisper's may overlap by a frame, or pass the end of the recording."""
+    earliest = 0.0
+    for segment in segments:
+        for word in segment.words or ():
+            if not (text := word.word.strip()):
+                continue
+            start = _inside(word.start, earliest, duration)
+            earliest = _inside(word.end, start, duration)
+            yield Word(word=text, start=start, end=earliest, probability=round(float(word.probability), 4))
+
+
+def _segments(segments: Iterable[WhisperSegment], duration: float) -> Iterator[Segment]:
+    earliest = 0.0
+    for segment in segments:
+        start = _inside(segment.start, earliest, duration)
+        earliest = _inside(segment.end, start, duration)
+        yield Segment(start=start, end=earliest, text=segment.text.strip())
+
+
+def _inside(time: float, earliest: float, latest: float) -> float:
+    return min(max(round(float(time), 3), earliest), latest)

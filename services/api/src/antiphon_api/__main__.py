@@ -1,0 +1,6 @@
+"""`python -m antiphon_api`."""
+
+from antiphon_api.main import main
+
+if __name__ == "__main__":
+    main()

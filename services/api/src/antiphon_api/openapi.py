@@ -1,0 +1,95 @@
+"""The description of the API that programs read, made complete."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from antiphon_api.options import JobOptions
+from antiphon_api.problems import Problem
+from antiphon_speech.results import Result
+
+VERSION = "1.0.0"
+"""The contract's version, not the program's: what `/v1` promises."""
+
+DESCRIPTION = """\
+Takes recorded speech and returns what was said and how: transcript with word times, pitch, sentiment.
+
+Send a recording to `POST /v1/jobs`, follow it through its events (or ask `GET /v1/jobs/{job}`), fetch its result.
+Timestamps are RFC 3339 in UTC, times within a recording are seconds from its start, frequencies are Hz.
+Every error is a problem document (RFC 9457) whose `code` is stable.
+"""
+
+TAGS = [
+    {"name": "jobs", "description": "Submit recordings, and see, cancel, redo or delete jobs."},
+    {"name": "results", "description": "What the analysis found."},
+    {"name": "events", "description": "Follow a job while it runs."},
+    {"name": "operations", "description": "How busy the installation is, and whether it is well."},
+]
+
+_REFS = "#/components/schemas/{model}"
+# models that no route names in its signature: they stand in requests and responses that are streamed
+_STREAMED = (JobOptions, Problem, Result)
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` describe itself with the schemas of what it streams."""
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _described(app)
+        return app.openapi_schema
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def form_body() -> dict[str, Any]:
+    """The request body of a submission."""
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "additionalProperties": False,
+        "properties": {
+            "file": {
+                "type": "string",
+                "format": "binary",
+                "description": "The recording: wav, mp3, m4a, ogg, opus, webm, flac and what else PyAV reads.",
+            },
+            "options": {"$ref": _REFS.format(model=JobOptions.__name__)},
+        },
+    }
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": form,
+                "encoding": {"options": {"contentType": "application/json"}},
+                "examples": {
+                    "everything": {"summary": "All that can be had", "value": {"file": "..."}},
+                    "transcript": {
+                        "summary": "A transcript of English speech, soon",
+                        "value": {
+                            "file": "...",
+                            "options": {"pipeline": "transcribe", "language": "en", "priority": "high"},
+                        },
+                    },
+                },
+            }
+        },
+    }
+
+
+def of_model(name: str) -> dict[str, Any]:
+    """The content of a JSON response that is streamed."""
+    return {"application/json": {"schema": {"$ref": _REFS.format(model=name)}}}
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+    )
+    _, definitions = models_json_schema([(model, "validation") for model in _STREAMED], ref_template=_REFS)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(definitions["$defs"])
+    return document

@@ -1,0 +1,207 @@
+"""Takes a new job: the recording goes to the blob store while it arrives, then the job goes to the store."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from antiphon import routing
+from antiphon.admission import eta_seconds
+from antiphon.blobs.base import Blob, Blobs
+from antiphon.errors import JobNotFound, Unavailable
+from antiphon.ids import new_id
+from antiphon.jobs import Job, Source, State
+from antiphon.pools import Pool
+from antiphon.ports import Ports
+from antiphon.store.base import Store
+from antiphon_api import filenames
+from antiphon_api.errors import FieldError, FieldsInvalid, IdempotencyKeyInvalid, MultipartInvalid
+from antiphon_api.multipart import Part, parts
+from antiphon_api.options import MAX_OPTIONS_BYTES, JobOptions
+from antiphon_speech.errors import AudioEmpty, AudioTooLarge
+
+FORM_BYTES = MAX_OPTIONS_BYTES + 64 * 1024
+"""What a form may hold besides the recording: options, boundaries, headers of the parts."""
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+# https://www.w3.org/TR/trace-context/#traceparent-header: ids are not all zeros, and there is no version ff
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose submission it is, and what its headers say. `length` is None for a body that comes in chunks."""
+
+    tenant: str
+    boundary: bytes
+    length: int | None = None
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise IdempotencyKeyInvalid."""
+        if self.idempotency_key is not None and not _KEY.fullmatch(self.idempotency_key):
+            raise IdempotencyKeyInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A submission once it is complete, and its recording safe."""
+
+    recording: Blob
+    filename: str
+    options: JobOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a job may expect; None where it is not known."""
+
+    position: int | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An accepted job. It is not `new` if its idempotency key is known: then it is the job that the key first gave."""
+
+    job: Job
+    new: bool
+    outlook: Outlook
+
+
+async def submit(ports: Ports, origin: Origin, body: AsyncIterable[bytes], limit: int) -> Submitted:
+    """Take the recording and the options in `body`, at most `limit` bytes of recording, as a job.
+
+    Whatever is not accepted leaves no blob behind. Raises what is wrong with the request, and Unavailable.
+    """
+    if origin.length is not None and origin.length > limit + FORM_BYTES:
+        raise AudioTooLarge(origin.length, limit)
+    pools = await ports.store.pools()  # before the upload: a store that is away should not cost one
+    job_id = new_id()
+    prefix = f"{origin.tenant}/{job_id}"
+    try:
+        form = await receive(_bounded(body, limit), origin.boundary, ports.blobs, f"{prefix}/source", limit)
+        job = _new_job(job_id, origin, form, pools)
+    except BaseException:  # who leaves in the middle of an upload may do so by cancellation
+        await _discard(ports.blobs, prefix)
+        raise
+    try:
+        accepted = await _accept(ports.store, job)
+    except Exception:  # not cancellation, after which the store may still commit: a job needs its recording
+        await _discard(ports.blobs, prefix)
+        raise
+    new = accepted.id == job_id
+    if not new:
+        await _discard(ports.blobs, prefix)
+    return Submitted(accepted, new, await outlook(ports.store, accepted, pools))
+
+
+async def receive(body: AsyncIterable[bytes], boundary: bytes, blobs: Blobs, key: str, limit: int) -> Form:
+    """The form in `body`, its parts in any order, its recording stored under `key`."""
+    recording: Blob | None = None
+    options: JobOptions | None = None
+    filename = ""
+    async for part in parts(body, boundary):
+        match part.name:
+            case "file" if recording is None:
+                filename = filenames.clean(part.filename)
+                recording = await blobs.put(key, _recording(part, limit))
+            case "options" if options is None:
+                options = await _options(part)
+            case "file" | "options":
+                raise MultipartInvalid(f"the form has the part `{part.name}` twice")
+            case _:
+                raise MultipartInvalid("the form has a part that is neither `file` nor `options`")
+    if recording is None:
+        raise MultipartInvalid("the form has no part `file`, which holds the recording")
+    if recording.size == 0:
+        raise AudioEmpty("the recording holds no bytes")
+    return Form(recording, filename, options or JobOptions())
+
+
+async def outlook(store: Store, job: Job, pools: Iterable[Pool]) -> Outlook:
+    """What `job` may expect. Nothing is known while the store is away, which does not undo an acceptance."""
+    slots = next((pool.concurrency for pool in pools if pool.name == job.pool), 1)
+    try:
+        position, backlog = await asyncio.gather(store.position(job), store.backlog(job.pool))
+    except Unavailable as error:
+        log.warning("a job was accepted, and its outlook is unknown", job=job.id, error=str(error))
+        return Outlook()
+    return Outlook(position, eta_seconds(position, backlog, slots) if job.state is State.QUEUED else None)
+
+
+def traceparent(header: str | None) -> str | None:
+    """`header`, if it is a W3C trace context; one that is not is ignored, as the standard asks."""
+    return header if header is not None and _TRACEPARENT.fullmatch(header) else None
+
+
+def _new_job(job_id: str, origin: Origin, form: Form, pools: Iterable[Pool]) -> Job:
+    options, recording = form.options, form.recording
+    now = time.time()  # the store puts its own time in; only an expiry depends on this clock
+    return Job(
+        id=job_id,
+        tenant=origin.tenant,
+        state=State.QUEUED,
+        priority=options.rank(),
+        source=Source(recording.key, form.filename, recording.size, recording.sha256),
+        options=options.analysis(),
+        legs=routing.legs(options.stages(), options.model, pools),
+        created_at=now,
+        metadata=options.metadata,
+        traceparent=origin.traceparent,
+        idempotency_key=origin.idempotency_key,
+        fingerprint=options.fingerprint(recording.sha256),
+        expires_at=None if options.expires_in is None else now + options.expires_in,
+    )
+
+
+async def _accept(store: Store, job: Job) -> Job:
+    """Hand the job to the store. One whose connection breaks may have committed all the same, so it is asked."""
+    try:
+        return await store.accept(job)
+    except Unavailable as error:
+        try:
+            return await store.job(job.tenant, job.id)
+        except JobNotFound:
+            raise error from None
+
+
+async def _discard(blobs: Blobs, prefix: str) -> None:
+    """Remove the blobs of a job that was not accepted; why it was not matters more than whether this works."""
+    try:
+        await blobs.delete_prefix(prefix)
+    except Unavailable as error:
+        log.warning("a blob of no job is left behind", prefix=prefix, error=str(error))
+
+
+async def _bounded(body: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:
+    """`body`, which a client may send without telling its length."""
+    size = 0
+    async for chunk in body:
+        size += len(chunk)
+        if size > limit + FORM_BYTES:
+            raise AudioTooLarge(size, limit)
+        if chunk:
+            yield chunk
+
+
+async def _recording(part: Part, limit: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in part:
+        size += len(chunk)
+        if size > limit:
+            raise AudioTooLarge(size, limit)
+        yield chunk
+
+
+async def _options(part: Part) -> JobOptions:
+    text = await part.text(MAX_OPTIONS_BYTES)
+    if text is None:
+        raise FieldsInvalid([FieldError("/options", f"at most {MAX_OPTIONS_BYTES} bytes are taken")])
+    return JobOptions.parse(text)
