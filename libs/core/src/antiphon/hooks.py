@@ -3,8 +3,7 @@
 A hook around something returns a context manager, so that spans nest; as in hynek/stamina's instrumentation.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 from antiphon.jobs import Job
 
@@ -31,40 +30,3 @@ class Hooks:
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """An HTTP request was answered; `route` is the template, never the path."""
-
-
-class AllHooks(Hooks):
-    """Passes everything on to several subscribers, in order."""
-
-    def __init__(self, subscribers: Sequence[Hooks]) -> None:
-        self._subscribers = subscribers
-
-    def accepted(self, job: Job) -> None:
-        for subscriber in self._subscribers:
-            subscriber.accepted(job)
-
-    def ended(self, job: Job) -> None:
-        for subscriber in self._subscribers:
-            subscriber.ended(job)
-
-    def attempt(self, job: Job, outcome: str) -> None:
-        for subscriber in self._subscribers:
-            subscriber.attempt(job, outcome)
-
-    @contextmanager
-    def _staged(self, job: Job, stage: str) -> Iterator[None]:
-        with ExitStack() as stack:
-            for subscriber in self._subscribers:
-                stack.enter_context(subscriber.stage(job, stage))
-            yield
-
-    def stage(self, job: Job, stage: str) -> AbstractContextManager[None]:
-        return self._staged(job, stage)
-
-    def slot_restarted(self, reason: str) -> None:
-        for subscriber in self._subscribers:
-            subscriber.slot_restarted(reason)
-
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        for subscriber in self._subscribers:
-            subscriber.request(method, route, status, seconds)
