@@ -6,7 +6,7 @@ PACKAGES := libs/core libs/speech services/api services/worker cli
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lint format lock
+.PHONY: help setup demo test check bench lint format render lock
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ check: lint  ## Check types, style, imports between packages, and the lock files
 lint: setup  ## Check style
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+render: setup  ## Write the reference pages that follow from the code
+	$(BIN)/python -m docs.reference.render
 
 format: setup  ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix
