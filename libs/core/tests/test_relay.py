@@ -1,0 +1,67 @@
+import asyncio
+from pathlib import Path
+
+from libs.core.tests.conftest import Clock, accept
+
+from antiphon.messages import Message
+from antiphon.ports import Ports
+from antiphon.relay import LEASE, Relay
+
+
+async def waiting(ports: Ports) -> int:
+    return sum(depth.available for depth in (await ports.queue.depth()).values())
+
+
+async def test_what_is_accepted_is_sent_once_and_leaves_the_outbox(ports: Ports) -> None:
+    jobs = [await accept(ports) for _ in range(3)]
+    relay = Relay(ports.store, ports.queue, ports.events)
+    assert await relay.relay() == 3
+    assert await relay.relay() == 0
+    received = await ports.queue.receive(9, wait=0, lease=30)
+    assert [item.message for item in received] == [Message.of(job) for job in jobs]
+
+
+async def test_what_a_relay_took_and_never_sent_is_sent_by_another_after_its_lease(
+    ports: Ports, hand_clock: Clock
+) -> None:
+    await accept(ports)
+    assert len(await ports.store.take_outbox(10, lease=LEASE)) == 1  # and this relay is killed
+    relay = Relay(ports.store, ports.queue, ports.events)
+    assert await relay.relay() == 0
+    hand_clock.advance(LEASE + 0.1)
+    assert await relay.relay() == 1
+
+
+async def test_what_was_sent_and_not_dropped_is_queued_once(ports: Ports, hand_clock: Clock) -> None:
+    await accept(ports)
+    [row] = await ports.store.take_outbox(10, lease=LEASE)
+    await ports.queue.send([row.message])  # and this relay is killed before it drops the row
+    hand_clock.advance(LEASE + 0.1)
+    assert await Relay(ports.store, ports.queue, ports.events).relay() == 1
+    assert await waiting(ports) == 1
+
+
+async def test_a_running_relay_is_woken_by_an_acceptance(ports: Ports) -> None:
+    relay = asyncio.create_task(Relay(ports.store, ports.queue, ports.events).run())
+    async with asyncio.timeout(10):
+        job = await accept(ports)
+        [received] = await ports.queue.receive(1, wait=10, lease=30)
+    assert received.message == Message.of(job)
+    relay.cancel()
+
+
+async def test_a_relay_outlives_a_queue_that_is_away(ports: Ports, tmp_path: Path, hand_clock: Clock) -> None:
+    for file in tmp_path.glob("queue.db*"):
+        file.unlink()
+    (tmp_path / "queue.db").mkdir()
+    relay = asyncio.create_task(Relay(ports.store, ports.queue, ports.events).run())
+    await accept(ports)
+    async with asyncio.timeout(20), ports.events.listen("anything") as listener:
+        while await ports.store.take_outbox(1, lease=0.0):  # until the relay has taken the row, and failed
+            await listener.wait(0.02)
+        (tmp_path / "queue.db").rmdir()
+        hand_clock.advance(LEASE + 0.1)
+        received = await ports.queue.receive(1, wait=15, lease=30)
+    assert len(received) == 1
+    assert not relay.done()
+    relay.cancel()
