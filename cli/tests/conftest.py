@@ -222,7 +222,7 @@ class TinyServer:
                     server.closing.wait(PATIENCE)
                 self.close_connection = answer.cut or answer.hold
 
-            do_GET = do_POST = do_DELETE = _respond
+            do_GET = do_POST = do_DELETE = _respond  # noqa: N815 - the names that http.server calls
 
             def log_message(self, *_: object) -> None:
                 """Says nothing."""

@@ -43,16 +43,12 @@ def test_a_problem_is_told_as_a_sentence_with_its_code_and_fields(
     tiny_server.answer = lambda _: answer(422, problem, media_type="application/problem+json")
     with pytest.raises(Refused) as refused:
         client.submit(recording, {"beam_size": 11})
-    assert str(refused.value) == (
-        "Fields are not valid (validation, HTTP 422)\n  /options/beam_size: at most 10"
-    )
+    assert str(refused.value) == ("Fields are not valid (validation, HTTP 422)\n  /options/beam_size: at most 10")
     assert refused.value.code == "validation"
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_what_is_not_there_any_more_was_not_found(
-    tiny_server: Any, client: Client, answer: Any, status: int
-) -> None:
+def test_what_is_not_there_any_more_was_not_found(tiny_server: Any, client: Client, answer: Any, status: int) -> None:
     tiny_server.answer = lambda _: answer(status, {"detail": "there is no job x", "code": "job_not_found"})
     with pytest.raises(NotFound, match=rf"there is no job x \(job_not_found, HTTP {status}\)"):
         client.job("x")
@@ -137,9 +133,7 @@ def test_following_goes_on_after_the_last_event_when_the_stream_breaks(
     assert [request.headers.get("Last-Event-ID") for request in asked] == [None, "2", "2"]
 
 
-def test_the_end_of_an_earlier_round_does_not_end_the_following(
-    tiny_server: Any, client: Client, answer: Any
-) -> None:
+def test_the_end_of_an_earlier_round_does_not_end_the_following(tiny_server: Any, client: Client, answer: Any) -> None:
     history = event(1, "failed", round=1) + event(2, "queued", round=2) + event(3, "succeeded", "result", round=2)
     tiny_server.answer = lambda asked: answer(200, history if asked.path.endswith("events") else job("queued", round=2))
     assert [update.job.state for update in client.follow(ID)] == ["queued", "succeeded"]

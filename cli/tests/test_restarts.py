@@ -14,18 +14,18 @@ def test_the_wait_grows_with_every_failed_start_until_it_is_given_up(failed: int
     assert next_start(failed, POLICY) == decision
 
 
-def test_a_long_life_forgives_earlier_failed_starts() -> None:
-    assert count_failed(3, lived=4.9, policy=POLICY) == 4
-    assert count_failed(3, lived=5.0, policy=POLICY) == 0
+def test_a_good_life_forgives_earlier_failed_starts() -> None:
+    assert count_failed(3, served=4.9, policy=POLICY) == 4
+    assert count_failed(3, served=5.0, policy=POLICY) == 0
 
 
 @given(st.lists(st.floats(min_value=0, max_value=100)))
-def test_no_wait_is_longer_than_the_ceiling_and_no_long_life_ends_in_giving_up(lives: list[float]) -> None:
+def test_no_wait_is_longer_than_the_ceiling_and_no_good_life_ends_in_giving_up(lives: list[float]) -> None:
     failed = 0
-    for lived in lives:
-        failed = count_failed(failed, lived, POLICY)
+    for served in lives:
+        failed = count_failed(failed, served, POLICY)
         decision = next_start(failed, POLICY)
-        if lived >= POLICY.settled:
+        if served >= POLICY.settled:
             assert decision == Again(0.0)
         if isinstance(decision, Again):
             assert decision.after <= POLICY.ceiling

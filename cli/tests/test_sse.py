@@ -1,5 +1,4 @@
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
 from antiphon_cli.sse import ServerSentEvent, events
 
@@ -14,8 +13,12 @@ EVENTS = [
 ]
 
 
-@given(st.lists(st.integers(min_value=0, max_value=len(STREAM)), max_size=20).map(sorted))
-def test_events_are_the_same_wherever_the_stream_is_cut_into_chunks(cuts: list[int]) -> None:
-    edges = [0, *cuts, len(STREAM)]
-    chunks = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+@pytest.mark.parametrize("size", [1, 2, 3, 7, len(STREAM)])
+def test_events_are_the_same_in_chunks_of_any_size(size: int) -> None:
+    chunks = [STREAM[start : start + size] for start in range(0, len(STREAM), size)]
     assert list(events(chunks)) == EVENTS
+
+
+def test_events_are_the_same_wherever_the_stream_is_cut() -> None:
+    for cut in range(len(STREAM)):
+        assert list(events([STREAM[:cut], STREAM[cut:]])) == EVENTS, cut

@@ -71,6 +71,15 @@ def test_a_signal_ends_the_programs_and_then_the_supervisor(
     assert "killed" not in {line["event"] for line in supervisor.heard}
 
 
+def test_a_ctrl_c_on_the_terminal_reaches_the_supervisor_alone(supervise: Supervise) -> None:
+    """The terminal signals its foreground process group, and a program that got it would not finish what it does."""
+    supervisor = supervise(stand_in("worker", "--deaf", grace=0.2))
+    pid = supervisor.hear("ready")["pids"]["worker"]
+    os.killpg(os.getpgid(supervisor.process.pid), signal.SIGINT)
+    assert supervisor.hear("killed")["pid"] == pid
+    assert supervisor.end() == 0
+
+
 def test_programs_end_when_the_supervisor_is_killed(supervise: Supervise, until: Until, is_alive: IsAlive) -> None:
     supervisor = supervise(stand_in("api"), stand_in("worker", "--deaf"))
     pids = supervisor.hear("ready")["pids"]
@@ -113,21 +122,28 @@ def test_what_a_program_left_running_ends_with_it(supervise: Supervise, until: U
         return False
 
     until(group_is_gone, "the end of the orphan")
+    supervisor.signal(signal.SIGTERM)
+    assert supervisor.end() == 0
 
 
 def test_a_program_that_dies_at_once_again_and_again_ends_everything(supervise: Supervise, is_alive: IsAlive) -> None:
     supervisor = supervise(stand_in("api"), stand_in("worker", "--exit", "1"), base=0.01, failed_starts=3)
     message = supervisor.hear("gaveup")["message"]
-    assert message.startswith("the worker ended 3 times right after its start, last with exit code 1: the reason for 1")
+    assert message.startswith("the worker failed to start 3 times, last with exit code 1: the reason for 1")
     assert "worker.log" in message
     assert supervisor.end() == 1
     assert [line["restart_in"] for line in supervisor.heard if line["event"] == "died"] == [0.01, 0.02]
 
 
+def test_a_program_that_dies_late_without_ever_being_ready_failed_to_start(supervise: Supervise) -> None:
+    supervisor = supervise(stand_in("worker", "--exit", "1"), base=0.01, failed_starts=3, settled=0.001)
+    assert "failed to start 3 times" in supervisor.hear("gaveup")["message"]
+
+
 def test_a_program_that_refuses_its_settings_is_not_tried_again(supervise: Supervise) -> None:
     supervisor = supervise(stand_in("api"), stand_in("worker", "--exit", str(os.EX_CONFIG)))
     message = supervisor.hear("gaveup")["message"]
-    assert message.startswith(f"the worker refuses to start: the reason for {os.EX_CONFIG}")
+    assert message.startswith(f"the reason for {os.EX_CONFIG}\nFor more, see ")
     assert "died" not in {line["event"] for line in supervisor.heard}
     assert supervisor.end() == 1
 

@@ -58,6 +58,7 @@ async def test_a_waiting_receive_gets_a_message_as_soon_as_its_lease_ends(
     await queue.send([message()])
     await queue.receive(1, wait=LONG, lease=lease)
     waiting = asyncio.create_task(other_queue.receive(1, wait=LONG, lease=lease))
+    await asyncio.sleep(0.02)  # into the wait
     await clock.advance(lease * 1.5)
     assert jobs(await asyncio.wait_for(waiting, timeout=LONG / 2)) == ["job"]
 
@@ -107,6 +108,7 @@ async def test_a_waiting_receive_gets_a_delayed_message_as_soon_as_it_is_due(
 ) -> None:
     await queue.send([message()], delay=lease)
     waiting = asyncio.create_task(queue.receive(1, wait=LONG, lease=LONG))
+    await asyncio.sleep(0.02)  # into the wait
     await clock.advance(lease * 1.5)
     assert jobs(await asyncio.wait_for(waiting, timeout=LONG / 2)) == ["job"]
 

@@ -70,6 +70,7 @@ async def test_dead_letters_of_another_pool_are_out_of_reach(queue: Queue) -> No
     assert await queue.dead(10) == []
     assert await queue.redrive([dead]) == 0
     assert await queue.delete_dead([dead]) == 0
+    assert await drain(queue, pool="gpu") == []
     assert await queue.redrive([dead], pool="gpu") == 1
 
 

@@ -39,6 +39,8 @@ from antiphon.queue import open_queue
 
 async def main(url):
     async with open_queue(url) as queue:
+        print("ready", flush=True)
+        sys.stdin.readline()
         while received := await queue.receive(3, wait=1.5, lease=60):
             assert all(await queue.ack(received))
             print(*(each.message.job for each in received), flush=True)
@@ -112,14 +114,20 @@ async def test_many_receivers_never_share_a_message(queues: QueueBackend, queue:
 
 
 async def test_processes_never_share_a_message(queue: Queue, queues: QueueBackend, run_python: RunPython) -> None:
-    workers = [await run_python(WORKER, queues.url) for _ in range(2)]
-    sent = [f"job-{number}" for number in range(400)]
-    for start in range(0, len(sent), 4):
-        await queue.send([Message(job, 1, 0) for job in sent[start : start + 4]])
+    workers = [await run_python(WORKER, queues.url) for _ in range(3)]
+    sent = [f"job-{number}" for number in range(1500)]
+    await queue.send([Message(job, 1, 0) for job in sent[:1000]])
+    for worker in workers:
+        assert await line(worker.stdout) == "ready"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(b"go\n")
+    for job in sent[1000:]:
+        await queue.send([Message(job, 1, 0)])
         await asyncio.sleep(0)
     done = [(await worker.communicate())[0].decode().split() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0]
-    assert sorted(done[0] + done[1]) == sorted(sent)
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert sorted(done[0] + done[1] + done[2]) == sorted(sent)
     assert (await queue.depth())[Priority.NORMAL] == Depth()
 
 

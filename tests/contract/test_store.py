@@ -32,7 +32,7 @@ from antiphon.store.base import OUTBOX, Store, topic
 from antiphon.store.engine import open_engine
 from antiphon.store.sql import SqlStore
 
-ADAPTERS = ["sqlite"]
+ADAPTERS = ["sqlite", "postgresql"]
 POLICY = RetryPolicy(attempts=3)
 
 
@@ -78,7 +78,9 @@ def told() -> Told:
 
 @pytest.fixture(params=ADAPTERS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"sqlite": f"sqlite:///{tmp_path}/deep/store.db"}[request.param]
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/deep/store.db"
+    return str(request.getfixturevalue("postgres_url"))
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import ipaddress
 import json
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,11 +14,15 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
-from antiphon_cli.errors import CommandError, NotFound, Refused, Unreachable, UsageError
+from antiphon_cli.errors import AnswerLost, CommandError, NotFound, Refused, ServerUnavailable, Unreachable, UsageError
+from antiphon_cli.masking import masked
 from antiphon_cli.sse import events
 from antiphon_cli.views import Accepted, Job, JobPage, Queue, QueueList, Update
 
+_REFUSALS = {404: NotFound, 410: NotFound, 503: ServerUnavailable}
 _TRIES = 3
+_UPLOAD = httpx.Timeout(30.0, read=120.0)
+"""The answer comes once the recording is safely on the server's disk."""
 _PAUSE = 0.5
 _PATIENCE = 30.0
 """Seconds for which a followed job's server may be away."""
@@ -37,9 +41,11 @@ class Client:
         try:
             parsed = httpx.URL(self.url)
         except httpx.InvalidURL as error:
-            raise UsageError(f"{url!r} is no address of a server: {error}") from None
+            raise UsageError(f"{masked(url)!r} is no address of a server: {error}") from None
         if parsed.scheme not in {"http", "https"} or not parsed.host:
-            raise UsageError(f"{url!r} is no address of a server; write http://host:port (--url or ANTIPHON_URL)")
+            raise UsageError(
+                f"{masked(url)!r} is no address of a server; write http://host:port (--url or ANTIPHON_URL)"
+            )
         # a proxy could not reach this machine's own addresses
         self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=not _is_here(parsed.host))
 
@@ -59,26 +65,18 @@ class Client:
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         form = {"options": json.dumps(options)} if options else {}
         with _opened(recording) as file:
-            for remaining in reversed(range(_TRIES)):
-                file.seek(0)
+
+            def send() -> Accepted:
+                parts = {"file": (recording.name, file)}
+                answer = self._request("POST", "/v1/jobs", files=parts, data=form, headers=headers, timeout=_UPLOAD)
+                return self._parsed(Accepted, _checked(answer).content)
+
+            for _ in range(_TRIES - 1):
                 try:
-                    answer = self._http.post(
-                        "/v1/jobs",
-                        files={"file": (recording.name, file)},
-                        data=form,
-                        headers=headers,
-                        timeout=httpx.Timeout(30.0, read=120.0),
-                    )
-                except httpx.ConnectError as error:
-                    raise self._unreachable(error) from None
-                except httpx.TransportError as error:
-                    if not remaining:
-                        raise self._unreachable(error) from None
-                else:
-                    if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or not remaining:
-                        return self._parsed(Accepted, _checked(answer).content)
-                time.sleep(_PAUSE)
-        raise AssertionError  # pragma: no cover - the last try returns or raises
+                    return send()
+                except (AnswerLost, ServerUnavailable):
+                    time.sleep(_PAUSE)
+            return send()
 
     def job(self, job: str) -> Job:
         return self._parsed(Job, self._get(_path(job)).content)
@@ -90,7 +88,7 @@ class Client:
             query: dict[str, Any] = {"limit": min(limit, _PAGE), "state": list(states)}
             answer = self._get("/v1/jobs", params=query if cursor is None else {**query, "cursor": cursor})
             page = self._parsed(JobPage, answer.content)
-            yield from page.jobs
+            yield from page.jobs[:limit]
             limit -= len(page.jobs)
             cursor = page.next_cursor
             if cursor is None:
@@ -176,7 +174,19 @@ class Client:
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
         reason = "no answer in time" if isinstance(error, httpx.TimeoutException) else str(error) or "no connection"
-        return Unreachable(self.url, reason)
+        never_arrived = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        return (Unreachable if never_arrived else AnswerLost)(self.url, reason)
+
+
+def _address(url: str) -> httpx.URL:
+    wrong = UsageError(f"{masked(url)!r} is no address of a server; write http://host:port (--url or ANTIPHON_URL)")
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise wrong from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise wrong
+    return parsed
 
 
 def _path(job: str) -> str:
@@ -201,7 +211,7 @@ def _checked(answer: httpx.Response) -> httpx.Response:
 
 def _refusal(answer: httpx.Response) -> Refused:
     """The problem document in the answer; a proxy on the way may have sent something else."""
-    kind: Callable[..., Refused] = NotFound if answer.status_code in {404, 410} else Refused
+    kind = _REFUSALS.get(answer.status_code, Refused)
     try:
         problem = answer.json()
         fields = [(str(each.get("pointer", "")), str(each["message"])) for each in problem.get("errors") or ()]

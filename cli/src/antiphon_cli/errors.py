@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import ClassVar
 
+from antiphon_cli.masking import masked
+
 
 class ExitCode(IntEnum):
     """How a command ended. Stable; documented in `antiphon --help` and the README."""
@@ -38,9 +40,13 @@ class Unreachable(CommandError):
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(
-            f"cannot reach Antiphon at {url}: {reason}\n"
+            f"cannot reach Antiphon at {masked(url)}: {reason}\n"
             "Start it with `antiphon up`, or name another server with --url or ANTIPHON_URL."
         )
+
+
+class AnswerLost(Unreachable):
+    """The connection broke, or the server was silent for too long; it may have done what it was asked."""
 
 
 class Refused(CommandError):
@@ -60,6 +66,10 @@ class NotFound(Refused):
     """The server has no such job or artifact."""
 
     exit_code = ExitCode.NOT_FOUND
+
+
+class ServerUnavailable(Refused):
+    """The server cannot work at the moment."""
 
 
 class SupervisorError(CommandError):

@@ -1,6 +1,7 @@
 """The program `antiphon`: its commands, and how their errors end."""
 
-from typing import Any
+import os
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -26,7 +27,7 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except CommandError as error:
-            typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
+            typer.secho("Error: ", err=True, nl=False, bold=True, fg=None if os.environ.get("NO_COLOR") else "red")
             typer.echo(str(error), err=True)
             raise typer.Exit(error.exit_code) from error
 
@@ -36,11 +37,24 @@ app = typer.Typer(
     help="Recorded speech in, what was said and how out.",
     epilog=_EPILOG,
     no_args_is_help=True,
+    invoke_without_command=True,
     cls=_Group,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _antiphon(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"antiphon {version_of('antiphon-cli')}")
+        raise typer.Exit
+
 
 _PANELS = {
     "Run it": (up, doctor, migrate),

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
+_WAITING = 8
+"""How many recordings get a bar before anything happens to them."""
+_NAME = 28
+
+
 class Progress(abc.ABC):
     """The recordings that are being worked on, each under its name."""
 
@@ -66,9 +71,9 @@ class Bars(Progress):
         self._console = Console(stderr=True, highlight=False)
         self._bars = RichProgress(
             SpinnerColumn(style="cyan"),
-            TextColumn("{task.description}", markup=False, table_column=Column(ratio=2, no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[what]}", style="cyan", markup=False, table_column=Column(width=12, no_wrap=True)),
-            BarColumn(bar_width=None, table_column=Column(ratio=3)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
             TaskProgressColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self._console,
@@ -87,9 +92,11 @@ class Bars(Progress):
         self._bars.stop()
 
     def at(self, name: str, what: str, percent: float) -> None:
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=100.0, what=what)
-        self._bars.update(self._tasks[name], completed=percent, what=what)
+        if name in self._tasks:
+            self._bars.update(self._tasks[name], completed=percent, what=what, visible=True)
+        else:
+            few = len(self._tasks) < _WAITING
+            self._tasks[name] = self._bars.add_task(_end_of(name), total=100.0, what=what, visible=few)
 
     def end(self, name: str, sentence: str, *, good: bool) -> None:
         if name in self._tasks:
@@ -119,3 +126,8 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
             yield bars
     else:
         yield Lines()
+
+
+def _end_of(name: str) -> str:
+    """The end of a path tells more than its beginning."""
+    return name if len(name) <= _NAME else f"…{name[-_NAME + 1 :]}"

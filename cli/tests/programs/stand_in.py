@@ -44,6 +44,7 @@ def main() -> None:
     if arguments.orphan and os.fork() == 0:
         os.close(arguments.lifeline)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.alarm(60)  # whatever becomes of the test, it does not stay for ever
         signal.pause()
     server = HTTPServer(("127.0.0.1", arguments.port or 0), Answers, bind_and_activate=arguments.fd is None)
     if arguments.fd is not None:

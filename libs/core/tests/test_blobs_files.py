@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.blobs import open_blobs, put_bytes, read_all
-from antiphon.blobs.files import ABANDONED, FileBlobs
+from antiphon.blobs.files import ABANDONED, FileBlobs, _Upload
 from antiphon.errors import BlobNotFound, SettingsError, Unavailable
 
 MEBIBYTE = 1024 * 1024
@@ -106,6 +106,14 @@ async def test_a_put_that_is_cancelled_while_a_thread_writes_leaves_nothing(blob
         putting.cancel()
         await asyncio.wait([putting])
         assert incoming(root) == []
+
+
+def test_a_thread_that_comes_after_the_cancellation_writes_nothing(tmp_path: Path) -> None:
+    upload = _Upload(tmp_path / "upload")
+    upload.discard()
+    upload.write([b"x"])
+    upload.commit(tmp_path / "blob", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_full_disk_says_so_and_keeps_what_was_there(blobs: FileBlobs, root: Path) -> None:

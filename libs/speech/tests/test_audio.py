@@ -1,5 +1,6 @@
 """Recordings of every kind come out as 16 kHz mono, at the right time, level and pitch."""
 
+import tracemalloc
 import wave
 from collections.abc import Callable
 from fractions import Fraction
@@ -169,6 +170,21 @@ def test_a_stream_that_changes_its_rate_half_way_is_decoded_whole(encode: Encode
 def test_resampling_leaves_nothing_of_what_16_khz_cannot_carry(encode: Encode) -> None:
     path = encode(tone(1.0, 48_000, frequency=11_000), 48_000, container="wav", codec="pcm_s16le")
     assert rms(decode(path).samples[2000:-2000]) < 0.001, "an alias would sound at 5 kHz"
+
+
+def test_a_long_recording_is_held_once(tmp_path: Path) -> None:
+    path = tmp_path / "recording"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8_000)
+        file.writeframes(bytes(2 * 8_000 * 900))
+    tracemalloc.start()
+    audio = decode(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert audio.duration == 900
+    assert peak < 1.3 * audio.samples.nbytes + 2_000_000
 
 
 @pytest.mark.parametrize(("codec", "sample_format"), [("pcm_f32le", "flt"), ("pcm_f64le", "dbl")])

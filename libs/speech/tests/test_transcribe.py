@@ -7,6 +7,7 @@ from pathlib import Path
 import faster_whisper
 import numpy as np
 import pytest
+from faster_whisper.transcribe import Segment as WhisperSegment
 from numpy.typing import NDArray
 
 from antiphon_speech.audio import decode
@@ -15,6 +16,8 @@ from antiphon_speech.languages import LANGUAGES
 from antiphon_speech.options import AnalysisOptions
 from antiphon_speech.results import Transcript
 from antiphon_speech.transcribe import Transcriber, open_transcriber
+from antiphon_speech.transcribe.faster_whisper import FasterWhisper, invented, whisper_settings
+from antiphon_speech.transcribe.models import locate_model
 
 Samples = NDArray[np.float32]
 
@@ -138,15 +141,23 @@ def test_the_text_is_the_segments_and_the_words_in_order(speech: Samples, transc
     assert (transcript.language, transcript.language_probability) == ("en", 1.0)
 
 
+def test_the_engine_adds_nothing_to_what_whisper_heard(speech: Samples, transcriber: Transcriber) -> None:
+    directory = locate_model("tiny.en")
+    whisper = faster_whisper.WhisperModel(str(directory), device="cpu", compute_type="int8", cpu_threads=2)
+    segments, _ = whisper.transcribe(speech, **whisper_settings(AnalysisOptions()))
+    words = [word for segment in segments for word in segment.words]
+    heard = transcriber.transcribe(speech, AnalysisOptions()).words
+    assert [word.word for word in heard] == [word.word.strip() for word in words]
+    assert [(word.start, word.end) for word in heard] == [(word.start, word.end) for word in words]
+
+
 def test_progress_comes_while_the_work_goes_on_never_falls_and_ends_at_one(
     clips: dict[str, Path], transcriber: Transcriber
 ) -> None:
     samples = np.concatenate([decode(path).samples for path in clips.values()])
     assert samples.size > 40 * RATE, "more than one of Whisper's windows"
     calls: list[tuple[float, float]] = []
-    transcriber.transcribe(
-        samples, AnalysisOptions(), progress=lambda share: calls.append((share, time.monotonic()))
-    )
+    transcriber.transcribe(samples, AnalysisOptions(), progress=lambda share: calls.append((share, time.monotonic())))
     assert calls == sorted(calls)
     (first, early), (last, late) = calls[0], calls[-1]
     assert 0 < first < 1
@@ -160,11 +171,28 @@ def test_silence_is_done_at_once(transcriber: Transcriber) -> None:
     assert shares == [1.0]
 
 
-def test_a_second_attempt_gives_the_same_words(speech: Samples, transcriber: Transcriber) -> None:
-    """In noise Whisper falls back to sampling, which is seeded."""
-    samples = (0.2 * speech + 0.15 * np.random.default_rng(5).standard_normal(speech.size)).astype(np.float32)
-    first, second = (transcriber.transcribe(samples, AnalysisOptions(vad=False)) for _ in range(2))
-    assert first == second
+# Text, mean log probability, compression ratio, probability of no speech: seen at the last temperature, from clips in
+# more and more noise and from reversed speech.
+DOUBTFUL = [
+    ("He might even have been made amiable himself.", -0.28, 0.88, 0.04, False),
+    ("You might even have been made in your boy himself.", -0.9, 0.95, 0.31, False),
+    ("a mumbled word that was said", -1.3, 0.9, 0.1, False),
+    ("You can have them made in the building stuff.", -1.15, 0.9, 0.42, True),
+    ("What music is a lesson in the music?", -1.22, 1.26, 0.55, True),
+    ("you can do that, " * 60, -0.24, 23.7, 0.85, True),
+    ("no, no, no, " * 20, -0.24, 10.0, 0.05, False),
+]
+
+
+@pytest.mark.parametrize(("text", "log_probability", "compression", "no_speech", "dropped"), DOUBTFUL)
+def test_what_stays_improbable_where_speech_is_in_doubt_is_dropped(
+    text: str, log_probability: float, compression: float, no_speech: float, dropped: bool
+) -> None:
+    segment = WhisperSegment(
+        id=1, seek=0, start=0.0, end=3.0, text=text, tokens=[], avg_logprob=log_probability,
+        compression_ratio=compression, no_speech_prob=no_speech, words=[], temperature=0.6,
+    )  # fmt: skip
+    assert invented(segment) is dropped
 
 
 def test_an_initial_prompt_changes_how_names_are_spelled(clips: dict[str, Path], transcriber: Transcriber) -> None:
@@ -184,9 +212,11 @@ def test_the_languages_offered_are_those_that_whisper_knows() -> None:
 
 
 def test_a_model_that_cannot_be_loaded_says_so_without_its_path(tmp_path: Path) -> None:
-    with pytest.raises(EngineUnavailable) as refusal:
-        open_transcriber(str(tmp_path))
-    assert "cannot be loaded" in str(refusal.value)
+    (tmp_path / "model.bin").write_bytes(b"no model")
+    path = locate_model(str(tmp_path))
+    with pytest.raises(EngineUnavailable, match="'private' cannot be loaded") as refusal:
+        FasterWhisper("private", path, device="cpu", compute_type=None, threads=1)
+    assert str(tmp_path) not in str(refusal.value)
 
 
 def test_a_device_that_is_not_there_is_told(transcriber: Transcriber) -> None:

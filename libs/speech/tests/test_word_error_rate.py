@@ -19,8 +19,7 @@ two more wrong words pass, which another CPU's rounding may cost, and three do n
 """
 
 _NUMBERS = "zero one two three four five six seven eight nine ten".split()
-    zip("0 1 2 3 4 5 6 7 8 9 10".split(), "zero one two three four five six seven eight nine ten".split(), strict=True)
-)
+_DIGITS = {str(number): word for number, word in enumerate(_NUMBERS)}
 _SPELLINGS = {"mr": "mister"}
 
 

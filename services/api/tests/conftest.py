@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +159,14 @@ class Program:
 Start = Callable[..., Program]
 
 
-@pytest.fixture
-def start(settings: ApiSettings) -> Iterator[Start]:
-    """Start the API on the test's data; it serves as soon as this returns, since the socket listens already."""
+@pytest.fixture(scope="session")
+def launch() -> Iterator[Start]:
+    """Start the API on given data. It can be asked as soon as this returns, since its socket listens already."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str, descriptors: tuple[int, ...] = (), **environment: str) -> Program:
+    def launch(
+        settings: ApiSettings, *arguments: str, descriptors: tuple[int, ...] = (), **environment: str
+    ) -> Program:
         with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
             process = subprocess.Popen(
                 [sys.executable, "-m", "antiphon_api", "--fd", str(listening.fileno()), *arguments],
@@ -176,10 +179,15 @@ def start(settings: ApiSettings) -> Iterator[Start]:
             host, port = listening.getsockname()
         return Program(process, f"http://{host}:{port}", (host, port))
 
-    yield start
+    yield launch
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start(launch: Start, settings: ApiSettings) -> Start:
+    return partial(launch, settings)
 
 
 @pytest.fixture

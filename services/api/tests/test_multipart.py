@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -42,7 +43,7 @@ async def read(chunks: Sequence[bytes]) -> list[tuple[str, str | None, bytes]]:
 
 def cut(body: bytes, cuts: Sequence[int]) -> list[bytes]:
     places = [0, *sorted(cut % len(body) for cut in cuts), len(body)]
-    return [body[start:end] for start, end in zip(places, places[1:], strict=False) if start < end]
+    return [body[start:end] for start, end in pairwise(places) if start < end]
 
 
 # content that looks like boundaries, since that is where a parser goes wrong

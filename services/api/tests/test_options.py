@@ -121,6 +121,8 @@ def test_what_is_not_built_yet_is_not_available(options: dict[str, Any], field: 
 def test_equal_requests_have_equal_fingerprints() -> None:
     spelt = parse(vad=True, language="en", pipeline="full")
     assert spelt.fingerprint("sha") == parse(pipeline="full", language="en").fingerprint("sha")
+    ordered, turned = parse(metadata={"a": "1", "b": "2"}), parse(metadata={"b": "2", "a": "1"})
+    assert ordered.fingerprint("sha") == turned.fingerprint("sha")
     assert spelt.fingerprint("sha") != spelt.fingerprint("another")
     assert spelt.fingerprint("sha") != parse(language="en", metadata={"a": "b"}).fingerprint("sha")
 

@@ -2,14 +2,18 @@ import hashlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import httpx
 import pytest
 
+from antiphon.errors import Unavailable
 from antiphon.jobs import DEFAULT_TENANT, Job
 from antiphon.pools import Pool
 from antiphon.ports import Ports
 from antiphon.store import open_store
+from antiphon.store.engine import CLOCKS, open_engine
+from antiphon.store.sql import SqlStore
 from antiphon_api import submission
 from antiphon_api.settings import ApiSettings
 
@@ -132,9 +136,9 @@ async def test_a_trace_goes_on_if_it_is_one(submit: Submit, ports: Ports, header
         (form(("file", b"x"), ("options", b'{"model": "huge"}')), FORM, 422, "not_available"),
         (form(("file", b"x" * 1_000_001)), FORM, 413, "audio_too_large"),
         (form(("file", b"x" * 1_200_000)), FORM, 413, "audio_too_large"),
-        (form(("file", b"x")), {**FORM, "Idempotency-Key": "x" * 256}, 400, "idempotency_key_invalid"),
-        (form(("file", b"x")), {**FORM, "Idempotency-Key": "\u00e9"}, 400, "idempotency_key_invalid"),
-        (form(("file", b"x")), {**FORM, "Idempotency-Key": ""}, 400, "idempotency_key_invalid"),
+        (form(("file", b"x")), {**FORM, "Idempotency-Key": "x" * 256}, 422, "validation"),
+        (form(("file", b"x")), {**FORM, "Idempotency-Key": "\u00e9"}, 422, "validation"),
+        (form(("file", b"x")), {**FORM, "Idempotency-Key": ""}, 422, "validation"),
     ],
 )
 async def test_what_is_refused_gets_a_problem_document_and_leaves_nothing_behind(
@@ -146,7 +150,7 @@ async def test_what_is_refused_gets_a_problem_document_and_leaves_nothing_behind
     status: int,
     code: str,
 ) -> None:
-    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     response = await client.post("/v1/jobs", content=body, headers=encoded)
     assert (response.status_code, response.json()["code"]) == (status, code), response.text
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -162,6 +166,17 @@ async def test_a_body_that_does_not_tell_its_length_has_the_same_limit(client: h
 
     response = await client.post("/v1/jobs", content=long(), headers=FORM)
     assert (response.status_code, response.json()["code"]) == (413, "audio_too_large")
+    assert blobs() == []
+
+
+async def test_what_follows_the_form_counts_as_well(client: httpx.AsyncClient, blobs: Blobs) -> None:
+    async def trailing() -> AsyncIterator[bytes]:
+        yield form(("file", b"x"))
+        for _ in range(20):
+            yield b"x" * 65_536
+
+    response = await client.post("/v1/jobs", content=trailing(), headers=FORM)
+    assert response.status_code == 413
     assert blobs() == []
 
 
@@ -244,6 +259,53 @@ async def test_a_store_that_fails_costs_the_job_and_its_blob(
     assert int(response.headers["Retry-After"]) > 0
     assert "outbox" not in response.text
     assert blobs() == []
+
+
+class CommitsAndBreaks(SqlStore):
+    """A store whose connection breaks after the commit, and stays broken if it is `away`."""
+
+    away = False
+
+    async def accept(self, job: Job) -> Job:
+        await super().accept(job)
+        raise Unavailable("the connection broke")
+
+    async def job(self, tenant: str, job: str) -> Job:
+        if self.away:
+            raise Unavailable("the connection is broken")
+        return await super().job(tenant, job)
+
+
+@pytest.fixture
+async def breaking(ports: Ports, settings: ApiSettings) -> AsyncIterator[CommitsAndBreaks]:
+    async with CommitsAndBreaks(open_engine(settings.store()), ports.events, CLOCKS["sqlite"]) as store:
+        yield store
+
+
+async def submitted_to(store: CommitsAndBreaks, ports: Ports) -> submission.Submitted:
+    async def body() -> AsyncIterator[bytes]:
+        yield form(("file", b"x"))
+
+    origin = submission.Origin(DEFAULT_TENANT, BOUNDARY.encode())
+    return await submission.submit(replace(ports, store=store), origin, body(), 1000)
+
+
+async def test_a_job_that_was_committed_before_the_store_failed_is_accepted(
+    breaking: CommitsAndBreaks, ports: Ports, blobs: Blobs
+) -> None:
+    taken = await submitted_to(breaking, ports)
+    assert taken.new
+    assert blobs() == [taken.job.source.key]
+
+
+async def test_a_recording_stays_while_nobody_knows_whether_its_job_was_committed(
+    breaking: CommitsAndBreaks, ports: Ports, blobs: Blobs
+) -> None:
+    breaking.away = True
+    with pytest.raises(Unavailable):
+        await submitted_to(breaking, ports)
+    [job] = await ports.store.jobs(DEFAULT_TENANT, limit=1)
+    assert blobs() == [job.source.key]
 
 
 async def test_a_store_that_is_away_is_noticed_before_the_upload_is_taken(

@@ -108,7 +108,10 @@ def _keep(outcome: Outcome, wish: artifacts.Wish, out: Path | None) -> _Kept:
 def _sentence(outcome: Outcome, kept: _Kept) -> str:
     if kept.trouble is not None:
         return f"{kept.trouble.message} ({kept.trouble.code})"
-    return f"done in {outcome.seconds:.1f} s" + (f": {', '.join(map(str, kept.files))}" if kept.files else "")
+    sentence = f"done in {outcome.seconds:.1f} s"
+    if len(kept.files) > 1:
+        return f"{sentence}: {len(kept.files)} files in {kept.files[0].parent}"
+    return f"{sentence}: {kept.files[0]}" if kept.files else sentence
 
 
 def _json_object(outcome: Outcome, kept: _Kept) -> dict[str, Any]:

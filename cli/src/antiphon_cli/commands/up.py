@@ -77,7 +77,8 @@ def up(
         url = url_of(listener)
         claim.tell(url)
         pool = Pool(model=model, concurrency=slots)
-        narrator = _JsonNarrator(url, directory, logs) if as_json else _Narrator(url, logs, quiet=quiet)
+        narrator = _JsonNarrator(url, directory, logs) if as_json else _Narrator(url, directory, logs, quiet=quiet)
+        narrator.starting()
         try:
             asyncio.run(prepare(settings.read(PortSettings, data=directory), pool))
         except AntiphonError as error:
@@ -91,10 +92,14 @@ def up(
 class _Narrator:
     """Tells a person."""
 
-    def __init__(self, url: str, logs: Path | None, *, quiet: bool) -> None:
+    def __init__(self, url: str, data: Path, logs: Path | None, *, quiet: bool) -> None:
         self._url = url
+        self._data = data
         self._logs = logs
         self._quiet = quiet
+
+    def starting(self) -> None:
+        self._aside(f"Starting. Everything is kept in {self._data}.")
 
     def tell(self, happening: "Happening") -> None:
         from antiphon_cli.supervisor.happenings import Back, Died, Killed, Ready, Stopping
@@ -102,8 +107,7 @@ class _Narrator:
         match happening:
             case Ready():
                 typer.echo(f"Antiphon is ready at {self._url} (docs: /docs)")
-                if self._logs is not None:
-                    self._aside(f"Logs: {self._logs}. Ctrl-C stops.")
+                self._aside("Ctrl-C stops it." if self._logs is None else f"Ctrl-C stops it. Logs: {self._logs}")
             case Died(program=program, restarts=restarts, restart_in=wait):
                 when = f"in {wait:.1f} s" if wait else "at once"
                 self._aside(
@@ -133,6 +137,9 @@ class _JsonNarrator:
 
     def __init__(self, url: str, data: Path, logs: Path | None) -> None:
         self._place: dict[str, Any] = {"url": url, "data": str(data), "logs": None if logs is None else str(logs)}
+
+    def starting(self) -> None:
+        """Nothing has happened yet."""
 
     def tell(self, happening: "Happening") -> None:
         import os

@@ -11,6 +11,7 @@ from pathlib import Path
 from antiphon_cli.client import Client
 from antiphon_cli.doctor.check import Check, Verdict
 from antiphon_cli.errors import CommandError, PortTaken, SupervisorError
+from antiphon_cli.masking import masked
 from antiphon_cli.supervisor.listener import listen
 from antiphon_speech.errors import EngineUnavailable
 from antiphon_speech.transcribe.models import locate_model
@@ -86,8 +87,8 @@ def server(url: str) -> Check:
     except CommandError as error:
         return Check("server", Verdict.FAIL, str(error).partition("\n")[0], "Start it, or correct ANTIPHON_URL.")
     if ready:
-        return Check("server", Verdict.OK, f"{url} is ready")
-    return Check("server", Verdict.FAIL, f"{url} answers, but is not ready", f"See {url}/readyz for what is away.")
+        return Check("server", Verdict.OK, f"{masked(url)} is ready")
+    return Check("server", Verdict.FAIL, f"{masked(url)} answers, but is not ready", "Its /readyz says what is away.")
 
 
 def _who_answers(name: str, url: str) -> Check:

@@ -37,6 +37,8 @@ class Child:
         self._policy = policy
         self._tell = tell
         self._process: Process | None = None
+        self._ready_at: float | None = None
+        """When the present process became ready, on the loop's clock."""
 
     @property
     def pid(self) -> int:
@@ -56,13 +58,14 @@ class Child:
             status = await self._live(restarts)
             if status == os.EX_CONFIG and not self.ready.is_set():
                 raise GaveUp(self._refusal())
-            lived = clock() - began
-            failed = count_failed(failed, lived, self._policy)
+            now = clock()
+            served = 0.0 if self._ready_at is None else now - self._ready_at
+            failed = count_failed(failed, served, self._policy)
             decision = next_start(failed, self._policy)
             if isinstance(decision, GiveUp):
                 raise GaveUp(self._obituary(status, decision.deaths))
             restarts += 1
-            self._tell(Died(self.program.name, self.pid, status, lived, restarts, decision.after))
+            self._tell(Died(self.program.name, self.pid, status, now - began, restarts, decision.after))
             await asyncio.sleep(decision.after)
 
     async def stop(self, hurry: asyncio.Event) -> None:
@@ -80,6 +83,7 @@ class Child:
 
     async def _live(self, restarts: int) -> int:
         """One life of the program; its return code."""
+        self._ready_at = None
         port = str(free_port())
         process = self._process = await self._start(port)
         watching = asyncio.create_task(self._watch(process, self.program.ready.replace(HEALTH_PORT, port), restarts))
@@ -110,6 +114,7 @@ class Child:
         async with httpx.AsyncClient(trust_env=False, timeout=2.0) as client:
             while not await _answers(client, url):  # noqa: ASYNC110 - it is another process that gets ready
                 await asyncio.sleep(_LOOK)
+        self._ready_at = asyncio.get_running_loop().time()
         self.ready.set()
         if restarts:
             self._tell(Back(self.program.name, process.pid))
@@ -117,12 +122,12 @@ class Child:
     def _refusal(self) -> str:
         words = self._logs.last_words(self.program.name)
         where = self._logs.where(self.program.name)
-        return f"the {self.program.name} refuses to start{f': {words}' if words else ''}\nFor more, {where}."
+        return f"{words or f'the {self.program.name} refuses to start'}\nFor more, {where}."
 
     def _obituary(self, status: int, deaths: int) -> str:
         words = self._logs.last_words(self.program.name)
         return (
-            f"the {self.program.name} ended {deaths} times right after its start, last with {death(status)}"
+            f"the {self.program.name} failed to start {deaths} times, last with {death(status)}"
             f"{f': {words}' if words else ''}\n"
             f"For more, {self._logs.where(self.program.name)}; `antiphon doctor` checks the settings."
         )

@@ -37,7 +37,7 @@ class Back:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The programs are asked to end."""
+    """Somebody asked us to stop; the programs are asked to end."""
 
 
 @dataclass(frozen=True, slots=True)

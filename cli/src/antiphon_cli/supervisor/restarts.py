@@ -19,7 +19,7 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """A life shorter than `settled` seconds is a failed start; so many failed starts in a row end the supervisor."""
+    """Who was not ready for `settled` seconds failed to start; so many failed starts in a row end the supervisor."""
 
     settled: float = 5.0
     failed_starts: int = 5
@@ -27,13 +27,16 @@ class RestartPolicy:
     ceiling: float = 5.0
 
 
-def count_failed(failed: int, lived: float, policy: RestartPolicy) -> int:
-    """The failed starts in a row, of which there were `failed` before a life of `lived` seconds."""
-    return failed + 1 if lived < policy.settled else 0
+def count_failed(failed: int, served: float, policy: RestartPolicy) -> int:
+    """The failed starts in a row, of which there were `failed` before a life with `served` seconds of being ready.
+
+    How long a program took to die before it was ready does not count: on a busy machine that is long.
+    """
+    return failed + 1 if served < policy.settled else 0
 
 
 def next_start(failed: int, policy: RestartPolicy) -> Again | GiveUp:
-    """What follows `failed` failed starts in a row: at once after a long life, then ever later."""
+    """What follows `failed` failed starts in a row: at once after a good life, then ever later."""
     if failed >= policy.failed_starts:
         return GiveUp(failed)
     if failed == 0:

@@ -36,7 +36,8 @@ async def supervise(
         tasks = [*keepers, asyncio.create_task(stop.wait()), asyncio.create_task(_announce(children, tell))]
         try:
             await asyncio.wait(tasks[:-1], return_when=asyncio.FIRST_COMPLETED)
-            tell(Stopping())
+            if stop.is_set():
+                tell(Stopping())
         finally:
             for task in tasks:
                 task.cancel()

@@ -72,9 +72,11 @@ def plan(pipeline: Preset | Iterable[Stage]) -> tuple[Stage, ...]:
             if needed not in wanted:
                 wanted.add(needed)
                 pending.append(needed)
-    missing = sorted(wanted - AVAILABLE)
-    if missing:
-        raise NotAvailable("pipeline", f"the stage {missing[0]!r}", sorted(AVAILABLE))
+    for stage in STAGES:
+        if stage in wanted - AVAILABLE:
+            raise NotAvailable(
+                "pipeline", f"the stage {stage.value!r}", [known for known in STAGES if known in AVAILABLE]
+            )
     return tuple(stage for stage in STAGES if stage in wanted)
 
 

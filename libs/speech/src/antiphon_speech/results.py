@@ -20,13 +20,14 @@ class AudioInfo(_Frozen):
     channels: int
     codec: str
     container: str
-    peak: float = Field(description="Largest absolute sample, full scale is 1.")
+    peak: float = Field(description="Largest absolute sample; full scale is 1, which float samples may pass.")
     rms: float = Field(description="Root mean square of the samples, full scale is 1.")
     clipped: float = Field(description="Share of the samples at full scale, 0 to 1.")
     flags: tuple[Literal["silent", "clipped", "repaired", "truncated"], ...] = Field(
         default=(),
         description="`silent`: nothing above the noise floor of 16-bit audio; `clipped`: more than 1 % at full scale; "
-        "`repaired`: samples that were not finite were set to 0; `truncated`: the file ended in the middle of a frame.",
+        "`repaired`: samples that were not finite were set to 0; `truncated`: the file ends before its header says, or "
+        "parts of it cannot be decoded.",
     )
 
 
@@ -47,7 +48,9 @@ class Transcript(_Frozen):
     """What was said."""
 
     text: str
-    language: str
+    language: str = Field(
+        description="ISO 639 code; `und` (undetermined) where no speech was heard and none was named."
+    )
     language_probability: float
     duration: float
     segments: tuple[Segment, ...]

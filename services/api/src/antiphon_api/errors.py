@@ -51,15 +51,6 @@ class MediaTypeNotSupported(RequestError):
     code = "media_type_not_supported"
 
 
-class IdempotencyKeyInvalid(RequestError):
-    """The idempotency key is not 1 to 255 printable ASCII characters."""
-
-    code = "idempotency_key_invalid"
-
-    def __init__(self) -> None:
-        super().__init__("Idempotency-Key takes 1 to 255 printable ASCII characters")
-
-
 class LastEventIdInvalid(RequestError):
     """Last-Event-ID is not the number of an event."""
 
@@ -76,6 +67,15 @@ class ArtifactNotFound(RequestError):
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(f"the job left no such artifact; it has: {', '.join(names) or 'none'}")
+
+
+class ArtifactGone(RequestError):
+    """The artifact's bytes are no longer there."""
+
+    code = "artifact_gone"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the bytes of {name!r} are no longer there")
 
 
 class RangeNotSatisfiable(RequestError):

@@ -62,7 +62,9 @@ async def serve(settings: ApiSettings, listening: socket.socket, lifeline: int |
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(Relay(ports.store, ports.queue, ports.events).run()),
-                    tasks.create_task(Sweeper(ports.store, ports.queue, ports.blobs).run()),
+                    tasks.create_task(
+                        Sweeper(ports.store, ports.queue, ports.blobs, interval=settings.sweep_seconds).run()
+                    ),
                     tasks.create_task(_stop(server, closing)),
                 ]
                 if lifeline is not None:

@@ -80,6 +80,24 @@ def form_body() -> dict[str, Any]:
     }
 
 
+def of_events(name: str) -> dict[str, Any]:
+    """The content of a response that is a stream of events with a model's JSON as their data."""
+    event = {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "id": {"type": "string", "description": "The event's number; progress has none."},
+            "event": {"type": "string", "enum": ["state", "progress", "result"]},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": {"$ref": _REFS.format(model=name)},
+            },
+        },
+    }
+    return {"text/event-stream": {"itemSchema": event}}
+
+
 def of_model(name: str) -> dict[str, Any]:
     """The content of a JSON response that is streamed."""
     return {"application/json": {"schema": {"$ref": _REFS.format(model=name)}}}
@@ -92,4 +110,16 @@ def _described(app: FastAPI) -> dict[str, Any]:
     _, definitions = models_json_schema([(model, "validation") for model in _STREAMED], ref_template=_REFS)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(definitions["$defs"])
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                parameter["schema"] = _without_null(parameter["schema"])
     return document
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema` for a parameter, which is there or is not: in a URL or a header there is no null."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
+    if len(choices) != 1:
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "anyOf"}, **choices[0]}

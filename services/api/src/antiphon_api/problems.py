@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, Response
 
 from antiphon.errors import (
     AntiphonError,
-    BlobNotFound,
     IdempotencyMismatch,
     JobDeleted,
     JobNotFound,
@@ -27,11 +26,11 @@ from antiphon.errors import (
 )
 from antiphon_api import validation
 from antiphon_api.errors import (
+    ArtifactGone,
     ArtifactNotFound,
     BackendsAway,
     FieldError,
     FieldsInvalid,
-    IdempotencyKeyInvalid,
     LastEventIdInvalid,
     MediaTypeNotSupported,
     MultipartInvalid,
@@ -54,14 +53,13 @@ _KNOWN: dict[type[Exception], tuple[int, str]] = {
     RequestError: (400, "The request is not valid"),
     RequestIncomplete: (400, "The request is not complete"),
     MultipartInvalid: (400, "The form cannot be read"),
-    IdempotencyKeyInvalid: (400, "The idempotency key is not valid"),
     LastEventIdInvalid: (400, "The event number is not valid"),
     JobNotFound: (404, "There is no such job"),
     ArtifactNotFound: (404, "There is no such artifact"),
-    BlobNotFound: (404, "There is no such artifact"),
     JobTerminal: (409, "The job has ended"),
     JobSucceeded: (409, "The job has succeeded"),
     JobNotTerminal: (409, "The job has not ended"),
+    ArtifactGone: (410, "The artifact is gone"),
     JobDeleted: (410, "The job was deleted"),
     AudioTooLarge: (413, "The recording is too large"),
     MediaTypeNotSupported: (415, "The media type is not supported"),
@@ -114,7 +112,7 @@ def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Resp
 
 def problem_of(error: AntiphonError | SpeechError) -> Problem:
     """The problem document for an error that is raised on purpose."""
-    status, title = _known(type(error))
+    status, title = status_of(type(error))
     if status >= 500 and not isinstance(error, BackendsAway):
         # its sentence is for the operator: it may name hosts and paths
         return _problem(status, error.code, title, _UNAVAILABLE if status == 503 else _OURS)
@@ -131,7 +129,7 @@ def responses(*errors: type[AntiphonError | SpeechError]) -> dict[int | str, dic
     """The error responses of an operation that may raise these, for OpenAPI, with an example of each."""
     by_status: dict[int, list[type[AntiphonError | SpeechError]]] = defaultdict(list)
     for error in errors:
-        by_status[_known(error)[0]].append(error)
+        by_status[status_of(error)[0]].append(error)
     described: dict[int | str, dict[str, Any]] = {
         status: _response(status, kinds) for status, kinds in sorted(by_status.items())
     }
@@ -170,7 +168,8 @@ def install(app: FastAPI, methods: Methods) -> None:
     app.add_exception_handler(ClientDisconnect, of_leaver)
 
 
-def _known(kind: type[Exception]) -> tuple[int, str]:
+def status_of(kind: type[Exception]) -> tuple[int, str]:
+    """The HTTP status and the title of an error that is raised on purpose."""
     return next(_KNOWN[base] for base in kind.__mro__ if base in _KNOWN)
 
 
@@ -202,10 +201,10 @@ def _headers(error: Exception) -> dict[str, str]:
 def _response(status: int, kinds: Iterable[type[AntiphonError | SpeechError]]) -> dict[str, Any]:
     examples = {}
     for kind in kinds:
-        title = _known(kind)[1]
+        title = status_of(kind)[1]
         problem = _problem(status, kind.code, title, (kind.__doc__ or title).partition("\n")[0])
         examples[kind.__name__] = {"summary": title, "value": problem.model_dump(exclude_none=True)}
-    described = "; ".join(dict.fromkeys(_known(kind)[1] for kind in kinds))
+    described = "; ".join(dict.fromkeys(status_of(kind)[1] for kind in kinds))
     response: dict[str, Any] = {
         "description": described,
         "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": examples}},

@@ -1,7 +1,9 @@
 """What the API answers. The texts here are the reference documentation: OpenAPI is made from them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,12 +12,16 @@ from antiphon.jobs import Artifact, Job, State
 from antiphon.pools import Pool
 from antiphon.queue.base import Depth
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID = "01936d3c-7b5e-7e3a-9d51-3c0f3b6f2a11"
 
 
 def moment(seconds: float) -> datetime:
-    """A time of the core as the API tells it: RFC 3339, UTC."""
-    return datetime.fromtimestamp(seconds, UTC)
+    """A time of the core as the API tells it: RFC 3339, UTC.
+
+    Rounded down, and exactly, so that a list of the jobs created since some job's `created_at` has that job in it.
+    """
+    return _EPOCH + timedelta(microseconds=int(Fraction(seconds) * 1_000_000))
 
 
 def _moment(seconds: float | None) -> datetime | None:
@@ -152,7 +158,7 @@ class ArtifactOut(_Out):
             media_type=artifact.media_type,
             size=artifact.size,
             sha256=artifact.sha256,
-            link=f"/v1/jobs/{job.id}/result/{artifact.name}",
+            link=f"/v1/jobs/{job.id}/result/{quote(artifact.name, safe='')}",
         )
 
 

@@ -18,7 +18,7 @@ from antiphon.pools import Pool
 from antiphon.ports import Ports
 from antiphon.store.base import Store
 from antiphon_api import filenames
-from antiphon_api.errors import FieldError, FieldsInvalid, IdempotencyKeyInvalid, MultipartInvalid
+from antiphon_api.errors import FieldError, FieldsInvalid, MultipartInvalid
 from antiphon_api.multipart import Part, parts
 from antiphon_api.options import MAX_OPTIONS_BYTES, JobOptions
 from antiphon_speech.errors import AudioEmpty, AudioTooLarge
@@ -26,7 +26,6 @@ from antiphon_speech.errors import AudioEmpty, AudioTooLarge
 FORM_BYTES = MAX_OPTIONS_BYTES + 64 * 1024
 """What a form may hold besides the recording: options, boundaries, headers of the parts."""
 
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 # https://www.w3.org/TR/trace-context/#traceparent-header: ids are not all zeros, and there is no version ff
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -42,11 +41,6 @@ class Origin:
     length: int | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
-
-    def __post_init__(self) -> None:
-        """Raise IdempotencyKeyInvalid."""
-        if self.idempotency_key is not None and not _KEY.fullmatch(self.idempotency_key):
-            raise IdempotencyKeyInvalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +86,10 @@ async def submit(ports: Ports, origin: Origin, body: AsyncIterable[bytes], limit
         await _discard(ports.blobs, prefix)
         raise
     try:
-        accepted = await _accept(ports.store, job)
-    except Exception:  # not cancellation, after which the store may still commit: a job needs its recording
+        accepted = await ports.store.accept(job)
+    except Unavailable as error:
+        accepted = await _despite(error, ports, job, prefix)
+    except Exception:  # not cancellation, after which the store may still commit
         await _discard(ports.blobs, prefix)
         raise
     new = accepted.id == job_id
@@ -161,15 +157,16 @@ def _new_job(job_id: str, origin: Origin, form: Form, pools: Iterable[Pool]) -> 
     )
 
 
-async def _accept(store: Store, job: Job) -> Job:
-    """Hand the job to the store. One whose connection breaks may have committed all the same, so it is asked."""
+async def _despite(error: Unavailable, ports: Ports, job: Job, prefix: str) -> Job:
+    """The job, if the store took it before it failed, as when the connection breaks after the commit.
+
+    While that cannot be found out the recording stays, since a job without one is worse than a recording without a job.
+    """
     try:
-        return await store.accept(job)
-    except Unavailable as error:
-        try:
-            return await store.job(job.tenant, job.id)
-        except JobNotFound:
-            raise error from None
+        return await ports.store.job(job.tenant, job.id)
+    except JobNotFound:
+        await _discard(ports.blobs, prefix)
+        raise error from None
 
 
 async def _discard(blobs: Blobs, prefix: str) -> None:

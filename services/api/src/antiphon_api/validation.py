@@ -44,8 +44,8 @@ def _has(document: object, step: str | int) -> bool:
 
 
 def _pointer(place: Iterable[str | int]) -> str:
-    """RFC 6901, with characters that no JSON text can carry replaced."""
-    steps = (str(step)[:MAX_SEGMENT].encode(errors="replace").decode() for step in place)
+    """RFC 6901."""
+    steps = (str(step)[:MAX_SEGMENT] for step in place)
     return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
 
 

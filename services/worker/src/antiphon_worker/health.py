@@ -1,9 +1,10 @@
 """The worker's own HTTP server: whether it lives, whether it can work, and its metrics. Answers during a decode."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-import anyio
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -34,18 +35,26 @@ def health_app(slots: Slots, metrics: Metrics) -> Starlette:
 
 @asynccontextmanager
 async def serve_health(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
-    """Serve `app` while the body runs; yields the port."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
-    )
-    config = server.config
-    config.load()
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    if not server.started:
-        raise OSError(f"port {port} of {host} is taken; set ANTIPHON_HEALTH_PORT to another one")
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.main_loop)
-        yield server.servers[0].sockets[0].getsockname()[1]
+    """Serve `app` while the body runs; yields the port. Raises OSError, with what to do, if the port is taken."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise OSError(f"cannot listen on {host} port {port}: {error.strerror}; set ANTIPHON_HEALTH_PORT") from error
+    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    serving = asyncio.create_task(server.serve([listening]))
+    try:
+        yield listening.getsockname()[1]
+    finally:
         server.should_exit = True
-    await server.shutdown()
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: the worker's own decide when it stops."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

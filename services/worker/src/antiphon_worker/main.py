@@ -87,7 +87,7 @@ def main() -> None:
         configure_logs("worker", settings.log_level)
         asyncio.run(work(settings, arguments.lifeline))
     except ValidationError as error:
-        sys.exit(_refuse("; ".join(f"ANTIPHON_{e['loc'][0]}: {e['msg']}".upper() for e in error.errors())))
+        sys.exit(_refuse("; ".join(f"ANTIPHON_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())))
     except (AntiphonError, EnginesMissing, OSError) as error:
         sys.exit(_refuse(str(error)))
 

@@ -58,7 +58,7 @@ class Blobs(Resource):
 
 MAX_KEY = 1024
 MAX_SEGMENT = 200
-_SEGMENT = re.compile(rf"(?!\.\.?\Z)[A-Za-z0-9._-]{{1,{MAX_SEGMENT}}}", re.ASCII)
+_SEGMENT = re.compile(rf"(?!\.\.?\Z)[A-Za-z0-9._-]{{1,{MAX_SEGMENT}}}")
 
 
 def check_key(key: str) -> None:

@@ -106,20 +106,21 @@ class SqliteQueue(Queue):
         self._generation = 0
         self._waiters: set[asyncio.Future[None]] = set()
         self._changes = 0
-        # not asyncio.to_thread, which starts nothing while a busy caller keeps the loop
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue-checkpoint")
+        self._thread: ThreadPoolExecutor | None = None
         self._checkpoint: Future[None] | None = None
         self._home = 0
 
     async def open(self) -> None:
         self._open = True
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue-checkpoint")
         await self._current()
 
     async def close(self) -> None:
         self._open = False
-        self._wake()
-        if self._checkpoint is not None:
-            await asyncio.wrap_future(self._checkpoint)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.to_thread(thread.shutdown)
         async with self._opening:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -346,14 +347,15 @@ class SqliteQueue(Queue):
         return self._connection
 
     def _start_checkpoint(self, connection: sqlite3.Connection) -> None:
-        if self._checkpoint is None or self._checkpoint.done():
+        """In a thread of our own: asyncio.to_thread would do nothing while a busy caller keeps the loop."""
+        if self._thread is not None and (self._checkpoint is None or self._checkpoint.done()):
             self._home = connection.total_changes
             self._checkpoint = self._thread.submit(self._bring_home)
 
     def _bring_home(self) -> None:
         try:
             self._file.checkpoint()
-        except Unavailable as error:
+        except (Unavailable, sqlite3.Error) as error:
             logger.warning("the queue's write-ahead log grows: %s", error)
 
 

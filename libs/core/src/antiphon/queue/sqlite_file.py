@@ -68,15 +68,18 @@ PATIENCE = 0.1
 
 Identity = tuple[int, int]
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-LOCKS = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+LOCKS = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+LOCKED = "another process keeps it locked; find that process (fuser shows it) and end it"
+DAMAGED = "it is damaged; delete it, and what was in it is sent again"
+UNWRITABLE = "it cannot be written; give this user write access to the file and its folder"
 ADVICE = {
+    **dict.fromkeys(LOCKS, LOCKED),
+    **dict.fromkeys(DAMAGE, DAMAGED),
     sqlite3.SQLITE_FULL: "its disk is full; free some space",
-    sqlite3.SQLITE_READONLY: "it cannot be written; give this user write access to the file and its folder",
-    sqlite3.SQLITE_PERM: "it cannot be written; give this user write access to the file and its folder",
+    sqlite3.SQLITE_READONLY: UNWRITABLE,
+    sqlite3.SQLITE_PERM: UNWRITABLE,
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; give this user access to its folder",
     sqlite3.SQLITE_IOERR: "its disk fails; check the disk and its quota, and that it is not a network share",
-    sqlite3.SQLITE_BUSY: "another process keeps it locked; find that process (fuser shows it) and end it",
-    sqlite3.SQLITE_LOCKED: "another process keeps it locked; find that process (fuser shows it) and end it",
 }
 
 

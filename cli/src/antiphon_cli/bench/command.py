@@ -1,0 +1,82 @@
+"""`antiphon bench`: measure, print, write down."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from antiphon_cli.bench.catalogue import BENCHES, Bench
+from antiphon_cli.bench.effort import Effort
+from antiphon_cli.bench.report import Report
+from antiphon_cli.errors import CommandError, ExitCode
+from antiphon_cli.parameters import Json
+
+app = typer.Typer(
+    name="bench",
+    help="Measure Antiphon on this machine, beside what it is to be compared with in the same run.",
+    epilog="The exit code is 1 if a target is missed, except with --quick, whose numbers mean nothing.",
+    no_args_is_help=True,
+)
+
+Runs = Annotated[
+    int | None, typer.Option(min=1, help="Rounds of each measurement; each bench has its own number.", metavar="N")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Measure so little that it only proves that the bench runs.")]
+Write = Annotated[
+    Path | None, typer.Option(help="Write the report into this file too, as Markdown.", dir_okay=False, metavar="FILE")
+]
+
+
+def _command(benches: Sequence[Bench], name: str) -> Callable[..., None]:
+    def command(runs: Runs = None, quick: Quick = False, write: Write = None, as_json: Json = False) -> None:
+        effort = Effort(runs, quick)
+        reports = [_report(bench, effort) for bench in benches]
+        for report in reports:
+            _print(report, as_json=as_json)
+        if write is not None:
+            _write(write, benches, reports)
+        if not quick and any(report.missed for report in reports):
+            raise typer.Exit(ExitCode.FAILED)
+
+    command.__name__ = name
+    return command
+
+
+for _bench in BENCHES:
+    app.command(_bench.name, help=_bench.summary)(_command((_bench,), _bench.name))
+app.command("all", help="All of them, one after the other.")(_command(BENCHES, "all"))
+
+
+def _report(bench: Bench, effort: Effort) -> Report:
+    from antiphon_cli.bench.machine import commit, this_machine
+
+    figures = bench.measure(effort, lambda what: typer.echo(f"{bench.name}: {what}", err=True))
+    options = (" --quick" if effort.quick else "") + (f" --runs {effort.runs}" if effort.runs else "")
+    return Report(bench.name, f"antiphon bench {bench.name}{options}", this_machine(), commit(), figures)
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(report.json_object()))
+        return
+
+    from rich.console import Console
+
+    from antiphon_cli.bench.rendering import WIDTH, table
+
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table(report), "")
+
+
+def _write(target: Path, benches: Sequence[Bench], reports: Sequence[Report]) -> None:
+    from antiphon_cli.bench.rendering import markdown
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(
+            markdown((bench.about(), report) for bench, report in zip(benches, reports, strict=True)), encoding="utf-8"
+        )
+    except OSError as error:
+        raise CommandError(f"{target}: {error.strerror}") from None
