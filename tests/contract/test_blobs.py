@@ -222,14 +222,15 @@ async def test_a_whole_key_is_a_prefix_too(blobs: Blobs) -> None:
 
 async def test_puts_and_deletions_under_one_prefix_do_not_disturb_each_other(blobs: Blobs) -> None:
     async def put(number: int) -> None:
-        for _ in range(20):
+        for _ in range(60):
             await put_bytes(blobs, f"tenant/job/deep/{number}", b"x")
 
     async def delete() -> None:
-        for _ in range(60):
+        while not putting.done():
             await blobs.delete_prefix("tenant/job")
 
-    await asyncio.gather(put(1), put(2), delete())
+    putting = asyncio.gather(put(1), put(2))
+    await asyncio.gather(putting, delete(), delete())
     await put_bytes(blobs, "tenant/job/deep/3", b"x")
     assert await blobs.size("tenant/job/deep/3") == 1
 

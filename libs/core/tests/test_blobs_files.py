@@ -1,6 +1,7 @@
 """What blobs in files promise beyond the port: durable, private, and nothing left behind."""
 
 import asyncio
+import errno
 import os
 import resource
 import stat
@@ -152,6 +153,24 @@ async def test_a_key_that_continues_another_is_refused_and_harms_nobody(blobs: F
             await put_bytes(blobs, key, b"y")
     assert await read_all(blobs, "a/b", 10) == b"x"
     assert incoming(root) == []
+
+
+async def test_a_directory_that_is_deleted_while_it_is_looked_at_is_made_again(
+    blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = os.mkdir
+    deleted: list[Path] = []
+
+    def raced(path: Path, mode: int) -> None:
+        if path.name == "job" and not deleted:
+            deleted.append(path)
+            raise FileExistsError(errno.EEXIST, "it was there a moment ago", str(path))
+        mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", raced)
+    await put_bytes(blobs, "tenant/job/source", b"x")
+    assert deleted
+    assert await read_all(blobs, "tenant/job/source", 10) == b"x"
 
 
 async def test_a_deleted_prefix_leaves_no_directory(blobs: FileBlobs, root: Path) -> None:

@@ -194,7 +194,11 @@ def _rename(source: Path, target: Path, root: Path) -> None:
             if not source.exists():
                 raise
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
-            raise ValueError(f"{target.relative_to(root)} and a key that it continues cannot both be blobs") from None
+            if target.is_dir() or any(directory.is_file() for directory in target.parents):
+                raise ValueError(
+                    f"{target.relative_to(root)} and a key that it continues cannot both be blobs"
+                ) from None
+            # mkdir found a directory that was deleted before it could see what it was
     else:
         raise FileNotFoundError(errno.ENOENT, "its directory is deleted again and again", str(target))
     for directory in (target.parent, *target.parent.parents):
