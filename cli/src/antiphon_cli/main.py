@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from antiphon_cli.bench.command import app as bench
 from antiphon_cli.commands.analyze import analyze
 from antiphon_cli.commands.doctor import doctor
 from antiphon_cli.commands.jobs import cancel, delete, jobs, redrive, result, status, submit
@@ -65,4 +66,5 @@ for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 
-# Groups of commands from packages of their own are added here: app.add_typer(...).
+# Groups of commands from packages of their own are added here.
+app.add_typer(bench, rich_help_panel="Measure it")

@@ -5,10 +5,12 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from antiphon_cli.bench.effort import Effort
-from antiphon_cli.bench.report import Figure
-from antiphon_cli.bench.sampling import Tell
+if TYPE_CHECKING:
+    from antiphon_cli.bench.effort import Effort
+    from antiphon_cli.bench.report import Figure
+    from antiphon_cli.bench.sampling import Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Bench:
     name: str
     summary: str
 
-    def measure(self, effort: Effort, tell: Tell) -> Sequence[Figure]:
+    def measure(self, effort: "Effort", tell: "Tell") -> "Sequence[Figure]":
         """Raises BenchError."""
         figures: Sequence[Figure] = self._module().measure(effort, tell)
         return figures

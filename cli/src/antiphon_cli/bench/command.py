@@ -1,18 +1,21 @@
 """`antiphon bench`: measure, print, write down."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from antiphon_cli.bench.catalogue import BENCHES, Bench
 from antiphon_cli.bench.effort import Effort
-from antiphon_cli.bench.report import Report
 from antiphon_cli.errors import CommandError, ExitCode
 from antiphon_cli.parameters import Json
+
+if TYPE_CHECKING:
+    from antiphon_cli.bench.report import Report
 
 app = typer.Typer(
     name="bench",
@@ -33,6 +36,7 @@ Write = Annotated[
 def _command(benches: Sequence[Bench], name: str) -> Callable[..., None]:
     def command(runs: Runs = None, quick: Quick = False, write: Write = None, as_json: Json = False) -> None:
         effort = Effort(runs, quick)
+        _warn_of_others()
         reports = [_report(bench, effort) for bench in benches]
         for report in reports:
             _print(report, as_json=as_json)
@@ -50,15 +54,22 @@ for _bench in BENCHES:
 app.command("all", help="All of them, one after the other.")(_command(BENCHES, "all"))
 
 
-def _report(bench: Bench, effort: Effort) -> Report:
+def _warn_of_others() -> None:
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load > cores / 4:
+        typer.echo(f"Note: other programs use this machine (load {load:.1f} on {cores} cores).", err=True)
+
+
+def _report(bench: Bench, effort: Effort) -> "Report":
     from antiphon_cli.bench.machine import commit, this_machine
+    from antiphon_cli.bench.report import Report
 
     figures = bench.measure(effort, lambda what: typer.echo(f"{bench.name}: {what}", err=True))
     options = (" --quick" if effort.quick else "") + (f" --runs {effort.runs}" if effort.runs else "")
     return Report(bench.name, f"antiphon bench {bench.name}{options}", this_machine(), commit(), figures)
 
 
-def _print(report: Report, *, as_json: bool) -> None:
+def _print(report: "Report", *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report.json_object()))
         return
@@ -70,7 +81,7 @@ def _print(report: Report, *, as_json: bool) -> None:
     Console(width=None if sys.stdout.isatty() else WIDTH).print(table(report), "")
 
 
-def _write(target: Path, benches: Sequence[Bench], reports: Sequence[Report]) -> None:
+def _write(target: Path, benches: Sequence[Bench], reports: "Sequence[Report]") -> None:
     from antiphon_cli.bench.rendering import markdown
 
     try:

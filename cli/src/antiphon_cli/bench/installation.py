@@ -21,6 +21,7 @@ class Installation:
         settings = PortSettings(data=data, store_url="", queue_url="", blobs_url="", events_url="")
         for pool in pools:
             asyncio.run(embedded.prepare(settings, pool))
+        self._lifeline = ("--lifeline", str(stand.lifeline))
         self._settings = {
             "ANTIPHON_DATA": str(data),
             "ANTIPHON_SCRATCH": str(scratch),
@@ -30,10 +31,10 @@ class Installation:
 
     def start_api(self) -> tuple[Program, Address]:
         """The API, once it listens, and its address."""
-        api = self._stand.start("api", "antiphon_api", "--port", "0", settings=self._settings)
+        api = self._stand.start("api", "antiphon_api", "--port", "0", *self._lifeline, settings=self._settings)
         return api, Address.of(api.wait_for("listening")["address"])
 
     def start_worker(self) -> Address:
         """A worker whose engines are loaded: where it tells of its health."""
-        worker = self._stand.start("worker", "antiphon_worker", settings=self._settings)
+        worker = self._stand.start("worker", "antiphon_worker", *self._lifeline, settings=self._settings)
         return Address("127.0.0.1", int(worker.wait_for("worker ready")["health"]))

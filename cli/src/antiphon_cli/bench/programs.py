@@ -64,9 +64,13 @@ class Program:
 
 @dataclass(frozen=True)
 class Stand:
-    """A temporary directory, and the programs that work in it. Their only settings are those given here."""
+    """A temporary directory, and the programs that work in it. Their only settings are those given here.
+
+    `lifeline` is a pipe's descriptor that programs inherit: it closes when the bench ends, however it ends.
+    """
 
     directory: Path
+    lifeline: int
     _cleanup: ExitStack
     _started: list[str] = field(default_factory=list)
 
@@ -82,6 +86,7 @@ class Stand:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                pass_fds=(self.lifeline,),
             )
         program = Program(name, process, log)
         self._cleanup.callback(program.end)
@@ -124,4 +129,7 @@ class Peer:
 def stand() -> Iterator[Stand]:
     """An empty one. Programs are ended, the newest first, before the directory goes."""
     with TemporaryDirectory(prefix="antiphon-bench-") as directory, ExitStack() as cleanup:
-        yield Stand(Path(directory), cleanup)
+        reading, writing = os.pipe()
+        for end in (reading, writing):
+            cleanup.callback(os.close, end)
+        yield Stand(Path(directory), reading, cleanup)

@@ -6,14 +6,15 @@ from typing import TypeVar
 
 from antiphon_cli.bench.report import Measured, Spread
 
+K = TypeVar("K")
 T = TypeVar("T")
 Tell = Callable[[str], None]
 """Told what a bench does now, for whoever waits for it."""
 
 
-def in_turn(sides: Mapping[str, Callable[[], T]], rounds: int, tell: Tell) -> dict[str, list[T]]:
+def in_turn(sides: Mapping[K, Callable[[], T]], rounds: int, tell: Tell) -> dict[K, list[T]]:
     """Run every side once a round, ABAB: what changes on the machine meanwhile meets all of them alike."""
-    found: dict[str, list[T]] = {name: [] for name in sides}
+    found: dict[K, list[T]] = {name: [] for name in sides}
     for number in range(1, rounds + 1):
         tell(f"round {number} of {rounds}")
         for name, run in sides.items():
@@ -25,7 +26,7 @@ def paced(call: Callable[[], object], count: int, rate: float) -> list[float]:
     """The seconds that each of `count` calls took, begun at `rate` a second.
 
     A call that its predecessor kept waiting is counted from the moment at which it was due: whoever waits for an answer
-    does not care why it is late (http://highscalability.com/blog/2015/10/5/your-load-generator-is-probably-lying-to-you-take-the-red-pi.html).
+    does not care why it is late. Otherwise the slowest answers would hide those behind them ("coordinated omission").
     """
     begin = time.perf_counter()
     taken = []

@@ -67,7 +67,7 @@ def _set() -> Iterator[Scene]:
     with stand() as here, ExitStack() as cleanup:
         uploads = here.directory / "floor"
         uploads.mkdir()
-        floor = here.start("floor", FLOOR, str(uploads))
+        floor = here.start("floor", FLOOR, str(uploads), str(here.lifeline))
         installation = Installation(here, pools=(Pool(), NOBODY))
         _, api = installation.start_api()
         worker = installation.start_worker()

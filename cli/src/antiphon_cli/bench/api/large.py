@@ -47,7 +47,7 @@ def uploads(effort: Effort, tell: Tell) -> list[Figure]:
     with stand() as here, ExitStack() as cleanup:
         directory = here.directory / "floor"
         directory.mkdir()
-        floor = here.start("floor", FLOOR, str(directory))
+        floor = here.start("floor", FLOOR, str(directory), str(here.lifeline))
         api, address = Installation(here, pools=(NOBODY,)).start_api()
         there = Address.of(floor.wait_for("listening")["address"])
         to_api = cleanup.enter_context(closing(Connection(address)))

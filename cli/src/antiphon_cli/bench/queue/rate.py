@@ -3,8 +3,8 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +14,7 @@ from antiphon.messages import Message
 from antiphon.queue import Queue, open_queue
 from antiphon_cli.bench.effort import Effort
 from antiphon_cli.bench.programs import stand
-from antiphon_cli.bench.queue.raw import LEASE, RawQueue
+from antiphon_cli.bench.queue.raw import ALIKE, LEASE, PLAIN, RawQueue
 from antiphon_cli.bench.report import Against, BenchError, Figure, Target
 from antiphon_cli.bench.sampling import Tell, in_turn, median
 
@@ -22,42 +22,49 @@ ROUNDS = 15
 JOBS = 3000
 """Per round and side: three changed rows each, so that each side has one checkpoint to do in a round."""
 SIZES = {"one by one": 1, "in tens": 10}
-AT_LEAST = Target("ratio", ">=", 0.5)
+PEERS = {"raw sqlite3": PLAIN, "raw sqlite3 with the same columns and indexes": ALIKE}
+AT_LEAST = {"raw sqlite3": Target("ratio", ">=", 0.5)}
+OURS = "ours"
 
 T = TypeVar("T")
+Fill = Callable[[int, int], float]
+"""Fills and empties a queue with so many jobs, so many per call; jobs a second."""
 
 
 def rates(effort: Effort, tell: Tell) -> list[Figure]:
     """Jobs a second, one by one and in tens."""
     jobs = effort.of(JOBS, 200)
-    with stand() as here, asyncio.Runner() as runner:
-        path = here.directory / "queue.db"
-        queue = runner.run(_opened(path))
-        try:
-            with RawQueue(here.directory / "raw.db", _page_size(path)) as raw:
-                sides: dict[str, Callable[[], float]] = {}
-                for name, size in SIZES.items():
-                    sides[f"ours, {name}"] = partial(_in_loop, runner, queue, jobs, size)
-                    sides[f"raw, {name}"] = partial(_theirs, raw, jobs, size)
-                found = in_turn(sides, effort.rounds(ROUNDS), lambda what: tell(f"rate, {what}"))
-        finally:
-            runner.run(queue.close())
+    with _queues() as queues:
+        sides = {
+            (name, peer): partial(fill, jobs, size) for name, size in SIZES.items() for peer, fill in queues.items()
+        }
+        found = in_turn(sides, effort.rounds(ROUNDS), lambda what: tell(f"rate, {what}"))
     return [
         Figure(
             f"send, receive and ack, {name}",
             "jobs/s",
-            median(found[f"ours, {name}"]),
-            Against("raw sqlite3", median(found[f"raw, {name}"])),
-            AT_LEAST,
+            median(found[name, OURS]),
+            Against(peer, median(found[name, peer])),
+            AT_LEAST.get(peer),
         )
         for name in SIZES
+        for peer in PEERS
     ]
 
 
-async def _opened(path: Path) -> Queue:
-    queue = open_queue(f"sqlite:///{path}")
-    await queue.open()
-    return queue
+@contextmanager
+def _queues() -> Iterator[dict[str, Fill]]:
+    """Ours and the peers, each on a file of its own."""
+    with stand() as here, asyncio.Runner() as runner, ExitStack() as cleanup:
+        path = here.directory / "queue.db"
+        queue = open_queue(f"sqlite:///{path}")
+        runner.run(queue.open())
+        cleanup.callback(lambda: runner.run(queue.close()))
+        queues: dict[str, Fill] = {OURS: lambda jobs, size: runner.run(_ours(queue, jobs, size))}
+        for number, (peer, table) in enumerate(PEERS.items()):
+            raw = cleanup.enter_context(RawQueue(here.directory / f"raw-{number}.db", _page_size(path), table))
+            queues[peer] = partial(_theirs, raw)
+        yield queues
 
 
 def _page_size(path: Path) -> int:
@@ -66,12 +73,7 @@ def _page_size(path: Path) -> int:
     return int(size)
 
 
-def _in_loop(runner: asyncio.Runner, queue: Queue, jobs: int, size: int) -> float:
-    return runner.run(_ours(queue, jobs, size))
-
-
 async def _ours(queue: Queue, jobs: int, size: int) -> float:
-    """Fill the queue, then empty it; jobs a second."""
     messages = [Message(new_id(), round=1, leg=0) for _ in range(jobs)]
     started = time.perf_counter()
     for batch in _batches(messages, size):
@@ -83,9 +85,10 @@ async def _ours(queue: Queue, jobs: int, size: int) -> float:
 
 
 def _theirs(queue: RawQueue, jobs: int, size: int) -> float:
-    bodies = [Message(new_id(), round=1, leg=0).encode() for _ in range(jobs)]
+    messages = [Message(new_id(), round=1, leg=0) for _ in range(jobs)]
+    ready = [(message.key, message.encode()) for message in messages]
     started = time.perf_counter()
-    for batch in _batches(bodies, size):
+    for batch in _batches(ready, size):
         queue.send(batch)
     acked = 0
     while received := queue.receive(size):

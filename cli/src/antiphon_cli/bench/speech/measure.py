@@ -59,7 +59,7 @@ def measure(effort: Effort, tell: Tell) -> list[Figure]:
             "stages": partial(_through, stages),
         }
         names = {clip: f"{seconds(clip):.0f} s clip" for clip in (long, short)}
-        rounds = {long: effort.rounds(LONG_ROUNDS), short: effort.rounds(SHORT_ROUNDS)}
+        rounds = {long: effort.rounds(LONG_ROUNDS, quick=1), short: effort.rounds(SHORT_ROUNDS, quick=1)}
         found = {clip: _measured(sides, clip, rounds[clip], partial(_tell_of, names[clip], tell)) for clip in names}
     return [
         *_figures(names[long], found[long], whole=OVERHEAD, added=None),
