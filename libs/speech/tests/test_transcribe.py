@@ -7,7 +7,6 @@ from pathlib import Path
 import faster_whisper
 import numpy as np
 import pytest
-from faster_whisper.transcribe import Segment as WhisperSegment
 from numpy.typing import NDArray
 
 from antiphon_speech.audio import decode
@@ -16,7 +15,7 @@ from antiphon_speech.languages import LANGUAGES
 from antiphon_speech.options import AnalysisOptions
 from antiphon_speech.results import Transcript
 from antiphon_speech.transcribe import Transcriber, open_transcriber
-from antiphon_speech.transcribe.faster_whisper import FasterWhisper, invented, whisper_settings
+from antiphon_speech.transcribe.faster_whisper import FasterWhisper, whisper_settings
 from antiphon_speech.transcribe.models import locate_model
 
 Samples = NDArray[np.float32]
@@ -169,30 +168,6 @@ def test_silence_is_done_at_once(transcriber: Transcriber) -> None:
     shares: list[float] = []
     transcriber.transcribe(np.zeros(RATE, np.float32), AnalysisOptions(), progress=shares.append)
     assert shares == [1.0]
-
-
-# Text, mean log probability, compression ratio, probability of no speech: seen at the last temperature, from clips in
-# more and more noise and from reversed speech.
-DOUBTFUL = [
-    ("He might even have been made amiable himself.", -0.28, 0.88, 0.04, False),
-    ("You might even have been made in your boy himself.", -0.9, 0.95, 0.31, False),
-    ("a mumbled word that was said", -1.3, 0.9, 0.1, False),
-    ("You can have them made in the building stuff.", -1.15, 0.9, 0.42, True),
-    ("What music is a lesson in the music?", -1.22, 1.26, 0.55, True),
-    ("you can do that, " * 60, -0.24, 23.7, 0.85, True),
-    ("no, no, no, " * 20, -0.24, 10.0, 0.05, False),
-]
-
-
-@pytest.mark.parametrize(("text", "log_probability", "compression", "no_speech", "dropped"), DOUBTFUL)
-def test_what_stays_improbable_where_speech_is_in_doubt_is_dropped(
-    text: str, log_probability: float, compression: float, no_speech: float, dropped: bool
-) -> None:
-    segment = WhisperSegment(
-        id=1, seek=0, start=0.0, end=3.0, text=text, tokens=[], avg_logprob=log_probability,
-        compression_ratio=compression, no_speech_prob=no_speech, words=[], temperature=0.6,
-    )  # fmt: skip
-    assert invented(segment) is dropped
 
 
 def test_an_initial_prompt_changes_how_names_are_spelled(clips: dict[str, Path], transcriber: Transcriber) -> None:

@@ -69,7 +69,7 @@ class Audio:
 
 
 def decode(path: Path, limits: AudioLimits = AudioLimits()) -> Audio:
-    """The recording in `path`, whatever its container, codec, sample rate and channels (up to FFmpeg's 512).
+    """The recording in `path`, whatever its container, codec, sample rate and channels (up to 64).
 
     Of a file with several tracks, FFmpeg's choice of the best audio track; all its channels are mixed into one. A
     truncated or damaged file gives what could be decoded, with the flag `truncated`.
@@ -131,8 +131,8 @@ def _decode_into(mixer: Mixer, container: InputContainer, track: AudioStream) ->
         for packet in container.demux(track):
             try:
                 for frame in packet.decode():
-                    decoded += 1
                     mixer.write(frame)
+                    decoded += 1
             except av.FFmpegError as error:
                 _log.debug("cannot decode a packet: %s", error)
                 broken += 1

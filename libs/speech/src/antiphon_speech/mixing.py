@@ -25,6 +25,9 @@ SAMPLE_RATE = 16_000
 RATES = range(1_000, 1_000_001)
 """Native sample rates that can be true, Hz: below 1 kHz no speech is left, and a small file would inflate."""
 
+MOST_CHANNELS = 64
+"""libswresample's own limit (SWR_CH_MAX)."""
+
 FULL_SCALE = 1 - 2**-15
 """The largest positive sample of 16-bit audio. An unclipped sine at full scale is there for 0.5 % of the time."""
 
@@ -63,6 +66,10 @@ class _Passes:
         rate = frame.sample_rate
         if rate not in RATES:
             raise AudioUndecodable(f"the file claims {rate} samples per second, which cannot be true; export it again")
+        if (channels := frame.layout.nb_channels) > MOST_CHANNELS:
+            raise AudioUndecodable(
+                f"the file claims {channels} channels; at most {MOST_CHANNELS} are mixed: export it with fewer"
+            )
         self.kind = _kind(frame)
         self.gather = AudioResampler(format="flt", layout=frame.layout, rate=rate, frame_size=rate)
         self.resample = AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
@@ -86,7 +93,7 @@ class Mixer:
         self._passes: _Passes | None = None
 
     def write(self, frame: AudioFrame) -> None:
-        """Add a frame. Raises AudioTooLong, and AudioUndecodable for a sample rate that cannot be true."""
+        """Add a frame. Raises AudioTooLong, and AudioUndecodable for an impossible rate or too many channels."""
         if self._passes is None or self._passes.kind != _kind(frame):
             self.flush()  # a stream may change its format half-way, as chained Ogg files do
             self._passes = _Passes(frame)

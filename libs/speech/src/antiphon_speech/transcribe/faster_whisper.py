@@ -3,30 +3,32 @@
 Whisper was trained to write something for any 30 seconds, so that noise and music may come out as words. Three guards
 stand against that: Silero's voice activity detection decides whether there is speech at all, also when the caller does
 not want silence cut out; Whisper's own thresholds skip what it takes for silence; and what no temperature made probable
-is dropped (`invented`).
+is dropped (`judging.invented`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ctranslate2
 import numpy as np
 from faster_whisper import WhisperModel
-from faster_whisper.transcribe import Segment as WhisperSegment
 from faster_whisper.vad import get_speech_timestamps
 from numpy.typing import NDArray
 
 from antiphon_speech.errors import EngineUnavailable, LanguageNotSupported
 from antiphon_speech.mixing import SAMPLE_RATE
 from antiphon_speech.options import AnalysisOptions
-from antiphon_speech.results import Segment, Transcript, Word
+from antiphon_speech.results import Transcript
 from antiphon_speech.transcribe.base import Transcriber, unwatched
-
-# OpenAI's own thresholds: Radford et al., Robust Speech Recognition via Large-Scale Weak Supervision (2022), sec. 4.5.
-_LOG_PROBABILITY = -1.0
-_COMPRESSION_RATIO = 2.4
-_NO_SPEECH = 0.6
+from antiphon_speech.transcribe.judging import (
+    COMPRESSION_RATIO,
+    LOG_PROBABILITY,
+    NO_SPEECH,
+    believed,
+    segments_of,
+    words_of,
+)
 
 _UNDETERMINED = "und"  # ISO 639-2
 
@@ -42,9 +44,9 @@ def whisper_settings(options: AnalysisOptions) -> dict[str, Any]:
         "language": options.language,
         "beam_size": options.beam_size,
         "temperature": _TEMPERATURES,
-        "log_prob_threshold": _LOG_PROBABILITY,
-        "compression_ratio_threshold": _COMPRESSION_RATIO,
-        "no_speech_threshold": _NO_SPEECH,
+        "log_prob_threshold": LOG_PROBABILITY,
+        "compression_ratio_threshold": COMPRESSION_RATIO,
+        "no_speech_threshold": NO_SPEECH,
         "word_timestamps": True,
         # Feeding one window's text to the next buys a little consistency at the price of loops that never end.
         "condition_on_previous_text": False,
@@ -70,9 +72,7 @@ class FasterWhisper(Transcriber):
             compute_type = compute_type or ("int8" if device == "cpu" else "float16")
             self._whisper = WhisperModel(str(path), device=device, compute_type=compute_type, cpu_threads=threads)
         except (RuntimeError, ValueError, OSError) as error:
-            reason = str(error).replace(
-                str(path), model
-            )  # callers see the message, and paths are none of their business
+            reason = str(error).replace(str(path), model)  # callers see the message, and paths are not their business
             raise EngineUnavailable(
                 f"the transcription model {model!r} cannot be loaded on {device} as {compute_type}: {reason}"
             ) from error
@@ -88,13 +88,13 @@ class FasterWhisper(Transcriber):
         self._check(options.language)
         duration = samples.size / SAMPLE_RATE
         # Costs 2 ms per second of audio. With `vad` on, faster-whisper looks for itself.
-        if samples.size == 0 or not (options.vad or get_speech_timestamps(samples)):
+        if not (options.vad or get_speech_timestamps(samples)):
             progress(1.0)
             return self._nothing(options.language, duration)
         segments, info = self._whisper.transcribe(samples, **whisper_settings(options))
-        kept = list(_believed(segments, duration, progress))
+        kept = list(believed(segments, duration, progress))
         progress(1.0)
-        words = tuple(_words(kept, duration))
+        words = tuple(words_of(kept, duration))
         if not words:
             return self._nothing(options.language, duration)
         return Transcript(
@@ -102,7 +102,7 @@ class FasterWhisper(Transcriber):
             language=info.language,
             language_probability=round(info.language_probability, 4),
             duration=duration,
-            segments=tuple(_segments(kept, duration)),
+            segments=tuple(segments_of(kept, duration)),
             words=words,
             model=self.model,
         )
@@ -131,48 +131,3 @@ class FasterWhisper(Transcriber):
             model=self.model,
             flags=("no_speech",),
         )
-
-
-def _believed(
-    segments: Iterable[WhisperSegment], duration: float, progress: Callable[[float], None]
-) -> Iterator[WhisperSegment]:
-    """The segments as they come, without the invented ones; tells `progress` how far they reach."""
-    done = 0.0
-    for segment in segments:
-        if not invented(segment):
-            yield segment
-        done = max(done, min(1.0, float(segment.end) / duration))
-        progress(done)
-
-
-def invented(segment: WhisperSegment) -> bool:
-    """Whether Whisper itself doubts that there was speech: what it wrote stayed improbable at every temperature.
-
-    Half of OpenAI's threshold for silence, which asks for the same doubt at the first temperature alone.
-    """
-    hopeless = segment.avg_logprob < _LOG_PROBABILITY or segment.compression_ratio > _COMPRESSION_RATIO
-    return bool(hopeless and segment.no_speech_prob > _NO_SPEECH / 2)
-
-
-def _words(segments: Iterable[WhisperSegment], duration: float) -> Iterator[Word]:
-    """The words, with times that never go back: Whisper's may overlap by a frame, or pass the end of the recording."""
-    earliest = 0.0
-    for segment in segments:
-        for word in segment.words or ():
-            if not (text := word.word.strip()):
-                continue
-            start = _inside(word.start, earliest, duration)
-            earliest = _inside(word.end, start, duration)
-            yield Word(word=text, start=start, end=earliest, probability=round(float(word.probability), 4))
-
-
-def _segments(segments: Iterable[WhisperSegment], duration: float) -> Iterator[Segment]:
-    earliest = 0.0
-    for segment in segments:
-        start = _inside(segment.start, earliest, duration)
-        earliest = _inside(segment.end, start, duration)
-        yield Segment(start=start, end=earliest, text=segment.text.strip())
-
-
-def _inside(time: float, earliest: float, latest: float) -> float:
-    return min(max(round(float(time), 3), earliest), latest)
