@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from antiphon import lifecycle
 from antiphon.errors import (
@@ -28,8 +28,8 @@ from antiphon.messages import Message
 from antiphon.pools import Pool
 from antiphon.retry import RetryPolicy
 from antiphon.store import schema
-from antiphon.store.base import OUTBOX, Store, topic
-from antiphon.store.engine import open_engine
+from antiphon.store.base import Store, topic
+from antiphon.store.engine import open_database
 from antiphon.store.sql import SqlStore
 
 ADAPTERS = ["sqlite", "postgresql"]
@@ -42,7 +42,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 1_000_000.0
 
-    async def __call__(self, _: AsyncConnection) -> float:
+    def __call__(self, _: Connection) -> float:
         return self.now
 
     def advance(self, seconds: float) -> None:
@@ -85,7 +85,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @asynccontextmanager
 async def opened(url: str, told: Told, clock: Clock) -> AsyncIterator[Store]:
-    async with SqlStore(open_engine(url), told, clock) as store:
+    async with SqlStore(open_database(url), told, clock) as store:
         yield store
 
 
@@ -134,7 +134,7 @@ async def test_an_accepted_job_is_kept_whole_with_its_event_and_its_message(
     assert (event.number, event.state, event.at) == (1, State.QUEUED, clock.now)
     [row] = await store.take_outbox(10, lease=30)
     assert row.message == Message.of(job)
-    assert set(told.topics) == {topic(job.id), OUTBOX}
+    assert told.topics == [topic(job.id)]
 
 
 async def test_every_change_survives_reopening(store: Store, url: str, told: Told, clock: Clock) -> None:
@@ -275,6 +275,16 @@ async def test_promised_messages_are_shared_out_by_lease_and_dropped_once_sent(s
     assert await store.take_outbox(9, lease=30) == []
     clock.advance(31)
     assert await store.take_outbox(9, lease=30) == second
+
+
+async def test_whoever_waits_for_promised_messages_is_woken_by_the_promise(store: Store) -> None:
+    async with asyncio.timeout(10):
+        waiting = asyncio.create_task(store.wait_for_outbox(60))
+        await store.accept(new_job())
+        await waiting
+        await store.accept(new_job())
+        await store.wait_for_outbox(60)  # promised before the wait, and not lost
+        await store.wait_for_outbox(0.01)
 
 
 async def test_a_deleted_job_leaves_only_a_tombstone(store: Store, clock: Clock) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from antiphon.blobs.files import FileBlobs
 from antiphon.events.sqlite import SqliteEvents
@@ -15,7 +15,7 @@ from antiphon.jobs import Job, Leg, Priority, Source, State
 from antiphon.ports import Ports
 from antiphon.queue.sqlite import SqliteQueue
 from antiphon.store import schema
-from antiphon.store.engine import open_engine
+from antiphon.store.engine import open_database
 from antiphon.store.sql import SqlStore
 
 
@@ -28,7 +28,7 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    async def of_store(self, _: AsyncConnection) -> float:
+    def of_store(self, _: Connection) -> float:
         return self.now
 
     def advance(self, seconds: float) -> None:
@@ -46,7 +46,7 @@ async def ports(tmp_path: Path, hand_clock: Clock) -> AsyncIterator[Ports]:
     await schema.migrate(url)
     async with AsyncExitStack() as stack:
         events = await stack.enter_async_context(SqliteEvents(tmp_path / "store.db"))
-        store = await stack.enter_async_context(SqlStore(open_engine(url), events, hand_clock.of_store))
+        store = await stack.enter_async_context(SqlStore(open_database(url), events, hand_clock.of_store))
         queue = await stack.enter_async_context(SqliteQueue(tmp_path / "queue.db", clock=hand_clock))
         blobs = await stack.enter_async_context(FileBlobs(tmp_path / "blobs"))
         yield Ports(store, queue, blobs, events)

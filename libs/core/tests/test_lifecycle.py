@@ -18,7 +18,7 @@ from antiphon.errors import (
     LeaseHeld,
     StaleMessage,
 )
-from antiphon.jobs import Claim, Event, Failure, Job, Leg, Priority, Source, State
+from antiphon.jobs import Artifact, Claim, Event, Failure, Job, Leg, Priority, Source, State
 from antiphon.lifecycle import Change
 from antiphon.messages import Message
 from antiphon.retry import RetryPolicy
@@ -145,6 +145,13 @@ def test_the_next_leg_starts_fresh_in_its_own_pool() -> None:
     assert (change.job.leg, change.job.attempt, change.job.lease, change.job.pool) == (1, 0, None, "cpu")
     assert change.send == Message(running.id, round=1, leg=1, pool="cpu")
     assert change.event is None
+
+
+def test_what_the_last_stage_left_is_entered_with_the_end_of_its_leg() -> None:
+    left = [Artifact("result.json", "render", "application/json", 2, "0" * 64, "k", 1)]
+    for leg in (0, 1):
+        running = claim(replace(accepted(), leg=leg))
+        assert lifecycle.finish_leg(running, 110.0, claim=held(running), artifacts=left).artifacts == tuple(left)
 
 
 def test_the_last_leg_ends_in_success() -> None:

@@ -14,7 +14,7 @@ async def waiting(ports: Ports) -> int:
 
 async def test_what_is_accepted_is_sent_once_and_leaves_the_outbox(ports: Ports) -> None:
     jobs = [await accept(ports) for _ in range(3)]
-    relay = Relay(ports.store, ports.queue, ports.events)
+    relay = Relay(ports.store, ports.queue)
     assert await relay.relay() == 3
     assert await relay.relay() == 0
     received = await ports.queue.receive(9, wait=0, lease=30)
@@ -26,7 +26,7 @@ async def test_what_a_relay_took_and_never_sent_is_sent_by_another_after_its_lea
 ) -> None:
     await accept(ports)
     assert len(await ports.store.take_outbox(10, lease=LEASE)) == 1  # and this relay is killed
-    relay = Relay(ports.store, ports.queue, ports.events)
+    relay = Relay(ports.store, ports.queue)
     assert await relay.relay() == 0
     hand_clock.advance(LEASE + 0.1)
     assert await relay.relay() == 1
@@ -37,12 +37,12 @@ async def test_what_was_sent_and_not_dropped_is_queued_once(ports: Ports, hand_c
     [row] = await ports.store.take_outbox(10, lease=LEASE)
     await ports.queue.send([row.message])  # and this relay is killed before it drops the row
     hand_clock.advance(LEASE + 0.1)
-    assert await Relay(ports.store, ports.queue, ports.events).relay() == 1
+    assert await Relay(ports.store, ports.queue).relay() == 1
     assert await waiting(ports) == 1
 
 
 async def test_a_running_relay_is_woken_by_an_acceptance(ports: Ports) -> None:
-    relay = asyncio.create_task(Relay(ports.store, ports.queue, ports.events).run())
+    relay = asyncio.create_task(Relay(ports.store, ports.queue).run())
     async with asyncio.timeout(10):
         job = await accept(ports)
         [received] = await ports.queue.receive(1, wait=10, lease=30)
@@ -54,7 +54,7 @@ async def test_a_relay_outlives_a_queue_that_is_away(ports: Ports, tmp_path: Pat
     for file in tmp_path.glob("queue.db*"):
         file.unlink()
     (tmp_path / "queue.db").mkdir()
-    relay = asyncio.create_task(Relay(ports.store, ports.queue, ports.events).run())
+    relay = asyncio.create_task(Relay(ports.store, ports.queue).run())
     await accept(ports)
     async with asyncio.timeout(20), ports.events.listen("anything") as listener:
         while await ports.store.take_outbox(1, lease=0.0):  # until the relay has taken the row, and failed

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
 from antiphon.store import schema
-from antiphon.store.engine import open_engine
+from antiphon.store.engine import open_database
 from antiphon.store.tables import metadata
 
 
@@ -22,11 +22,10 @@ def test_the_version_that_programs_ask_for_is_the_newest_migration() -> None:
 async def test_the_migrations_make_the_tables(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     await schema.migrate(url)
-    engine = open_engine(url)
+    database = open_database(url)
 
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
-    async with engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
-    await engine.dispose()
+    assert await database.read(differences) == []
+    await database.close()

@@ -18,7 +18,7 @@ from antiphon.sweeper import ERASE_AGE, Sweeper, lost
 async def lose(ports: Ports, *jobs: Job) -> None:
     """The messages of these jobs are gone, as after their queue's file was deleted."""
     ids = {job.id for job in jobs}
-    await Relay(ports.store, ports.queue, ports.events).relay()
+    await Relay(ports.store, ports.queue).relay()
     received = await ports.queue.receive(100, wait=0, lease=30)
     await ports.queue.ack([item for item in received if item.message.job in ids])
     await ports.queue.release([item for item in received if item.message.job not in ids])
@@ -60,7 +60,7 @@ async def test_lost_messages_are_sent_again_at_the_second_look_and_only_once(por
 
 async def test_a_queue_that_only_waits_for_workers_is_left_alone(ports: Ports, hand_clock: Clock) -> None:
     await accept(ports)
-    await Relay(ports.store, ports.queue, ports.events).relay()
+    await Relay(ports.store, ports.queue).relay()
     sweep = sweeper(ports).sweep
     for _ in range(4):
         hand_clock.advance(600)

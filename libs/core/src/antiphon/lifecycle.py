@@ -93,13 +93,17 @@ def save(
     return Change(held, artifacts=tuple(artifacts))
 
 
-def finish_leg(job: Job, now: float, *, claim: Claim) -> Change:
-    """The leg is done: the next pool's turn, or, after the last leg, success. Raises FenceLost."""
+def finish_leg(job: Job, now: float, *, claim: Claim, artifacts: Sequence[Artifact] = ()) -> Change:
+    """The leg is done, its last stage leaving `artifacts`: the next pool's turn, or, after the last leg, success.
+
+    Raises FenceLost.
+    """
     held = _held(job, claim)
     if held.leg + 1 == len(held.legs):
-        return _end(replace(held, progress=100.0), State.SUCCEEDED, now)
+        ended = _end(replace(held, progress=100.0), State.SUCCEEDED, now)
+        return replace(ended, artifacts=tuple(artifacts))
     handed = replace(held, leg=held.leg + 1, attempt=0, lease=None, due_at=now)
-    return Change(handed, send=Message.of(handed))
+    return Change(handed, send=Message.of(handed), artifacts=tuple(artifacts))
 
 
 def retry(job: Job, now: float, *, claim: Claim, after: float) -> Change:

@@ -6,16 +6,15 @@ from random import Random
 import structlog
 
 from antiphon.errors import Unavailable
-from antiphon.events.base import Events
 from antiphon.queue.base import Queue, SendOutcome
-from antiphon.store.base import OUTBOX, Store
+from antiphon.store.base import Store
 
 BATCH = 100
 LEASE = 5.0
 """Seconds that a relay has to send a batch before another one tries; a relay that dies delays its batch by as much."""
 
 IDLE = 2.0
-"""Seconds after which a relay looks without having been woken: rows whose relay died have no other way to be seen."""
+"""Seconds after which a relay looks for what others promised and did not send: their process may have died."""
 
 log = structlog.get_logger(__name__)
 
@@ -23,26 +22,24 @@ log = structlog.get_logger(__name__)
 class Relay:
     """Moves messages from the store's outbox to the queue, at least once."""
 
-    def __init__(self, store: Store, queue: Queue, events: Events, *, random: Random | None = None) -> None:
+    def __init__(self, store: Store, queue: Queue, *, random: Random | None = None) -> None:
         self._store = store
         self._queue = queue
-        self._events = events
         self._random = random or Random()
 
     async def run(self) -> None:
         """Relay until cancelled. While a backend is away it waits, longer each time, up to IDLE."""
         failures = 0
-        async with self._events.listen(OUTBOX) as listener:
-            while True:
-                try:
-                    while await self.relay():
-                        failures = 0
-                    pause = IDLE
-                except Unavailable as error:
-                    failures += 1
-                    log.warning("relay waits for a backend; nothing is lost", error=str(error), failures=failures)
-                    pause = self._random.uniform(0, min(IDLE, 0.1 * math.exp2(min(failures, 10))))
-                await listener.wait(pause)
+        while True:
+            try:
+                while await self.relay():
+                    failures = 0
+                pause = IDLE
+            except Unavailable as error:
+                failures += 1
+                log.warning("relay waits for a backend; nothing is lost", error=str(error), failures=failures)
+                pause = self._random.uniform(0, min(IDLE, 0.1 * math.exp2(min(failures, 10))))
+            await self._store.wait_for_outbox(pause)
 
     async def relay(self) -> int:
         """Send one batch; how many messages went out. What failed is tried again once its lease has ended."""

@@ -1,7 +1,6 @@
 """One try of one leg: runs the stages that are missing, and saves what each leaves before the next one starts."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from antiphon.retry import StageFailure
 from antiphon_speech.audio import AudioLimits
 from antiphon_speech.options import AnalysisOptions
 from antiphon_speech.results import AudioInfo
-from antiphon_worker.child import StageDone, StageProgress, StageTask
+from antiphon_worker.child import StageProgress, StageTask
 from antiphon_worker.progress import percent
 from antiphon_worker.settings import WorkerSettings
 from antiphon_worker.slots import Slot
@@ -51,9 +50,10 @@ class Attempt:
         self._stage: str | None = job.stage
         self._progressed = asyncio.Event()
 
-    async def run(self, scratch: Path) -> None:
+    async def run(self, scratch: Path) -> Sequence[Artifact]:
         """Run the leg's missing stages; files in `scratch` may be left behind.
 
+        Returns what the last of them left: safe, and still to be entered, in one commit with the end of the leg.
         Raises StageFailed; FenceLost, as soon as a commit is refused; Unavailable.
         """
         job = self._job
@@ -62,7 +62,7 @@ class Attempt:
         reporter = asyncio.create_task(self._report())
         try:
             async with asyncio.timeout(self._time_limit(job.audio_seconds)) as limit:
-                await self._run_stages(missing, saved, scratch, limit)
+                return await self._run_stages(missing, saved, scratch, limit)
         except TimeoutError:
             raise StageFailed(
                 StageFailure("attempt_timeout", "the analysis took too long and was ended", retryable=True)
@@ -74,8 +74,10 @@ class Attempt:
 
     async def _run_stages(
         self, missing: Sequence[str], saved: Sequence[Artifact], scratch: Path, limit: asyncio.Timeout
-    ) -> None:
+    ) -> Sequence[Artifact]:
         job = self._job
+        begun = asyncio.get_running_loop().time()
+        artifacts: Sequence[Artifact] = ()
         earlier = await _contents(self._ports.blobs, saved)
         timings = {artifact.stage: artifact.seconds for artifact in saved}
         async with self._ports.blobs.local(job.source.key, scratch) as source:
@@ -89,23 +91,25 @@ class Attempt:
                     earlier=earlier,
                     timings=timings,
                 )
-                started = time.monotonic()
                 with self._hooks.stage(job, stage):
                     done = await self._slot.run(task, self._hear)
                     if isinstance(done, StageFailure):
                         raise StageFailed(done)
-                audio_seconds = await self._save(stage, following, done)
+                artifacts = await asyncio.gather(
+                    *(self._store_blob(stage, item, done.seconds) for item in done.produced)
+                )
+                if following is None:
+                    break
+                audio_seconds = next((_duration(item) for item in done.produced if item.name == _AUDIO), None)
+                await self._save(stage, following, artifacts, audio_seconds)
                 if audio_seconds is not None:
-                    limit.reschedule(
-                        asyncio.get_running_loop().time()
-                        + self._time_limit(audio_seconds)
-                        - (time.monotonic() - started)
-                    )
+                    limit.reschedule(begun + self._time_limit(audio_seconds))
+        return artifacts
 
-    async def _save(self, stage: str, following: str | None, done: StageDone) -> float | None:
-        """Make the artifacts of a stage safe, then known; the recording's length, if this stage found it."""
-        artifacts = await asyncio.gather(*(self._store_blob(stage, item, done.seconds) for item in done.produced))
-        audio_seconds = next((_duration(item) for item in done.produced if item.name == _AUDIO), None)
+    async def _save(
+        self, stage: str, following: str, artifacts: Sequence[Artifact], audio_seconds: float | None
+    ) -> None:
+        """Enter what a stage left, so that no later attempt runs it again."""
         self._percent = percent(self._planned, stage, 1.0)
         await self._ports.store.change(
             self._job.tenant,
@@ -113,13 +117,12 @@ class Attempt:
             partial(
                 lifecycle.save,
                 claim=self._claim,
-                stage=following or stage,
+                stage=following,
                 percent=self._percent,
                 artifacts=artifacts,
                 audio_seconds=audio_seconds,
             ),
         )
-        return audio_seconds
 
     async def _store_blob(self, stage: str, item: Produced, seconds: float) -> Artifact:
         key = f"{self._job.tenant}/{self._job.id}/{self._claim.fence}/{item.name}"

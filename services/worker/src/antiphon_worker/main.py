@@ -45,7 +45,7 @@ async def work(settings: WorkerSettings, lifeline: int | None = None) -> None:
             log.info("worker ready", worker=name, pool=settings.pool, slots=settings.slots, health=port)
             async with asyncio.TaskGroup() as tasks:
                 background = [
-                    tasks.create_task(Relay(ports.store, ports.queue, ports.events).run()),
+                    tasks.create_task(Relay(ports.store, ports.queue).run()),
                     tasks.create_task(sweeper.run()),
                     tasks.create_task(_drain_when_told(worker, told)),
                 ]

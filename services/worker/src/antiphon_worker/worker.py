@@ -26,6 +26,8 @@ from antiphon_worker.slots import Slot, Slots
 LONG_POLL = 20.0
 LOOK = 1.0
 """Seconds after which a worker looks whether its claim still stands, if no wake-up came."""
+REST = 0.1
+"""Seconds between two such looks at least: when embedded, every commit of anybody wakes everybody."""
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +131,7 @@ class Worker:
         try:
             with TemporaryDirectory(prefix="antiphon-", dir=self._settings.scratch) as scratch:
                 async with self._held(claim, received):
-                    await attempt.run(Path(scratch))
+                    artifacts = await attempt.run(Path(scratch))
         except StageFailed as error:
             await self._failed(job, claim, received, error.failure)
         except HandBack:
@@ -137,7 +139,7 @@ class Worker:
             await self._ports.queue.release([received])
             self._hooks.attempt(job, "handed_back")
         else:
-            finished = await self._change(claim, partial(lifecycle.finish_leg, claim=claim))
+            finished = await self._change(claim, partial(lifecycle.finish_leg, claim=claim, artifacts=artifacts))
             await self._finish(finished, received)
             self._hooks.attempt(job, "done")
 
@@ -207,6 +209,7 @@ class Worker:
                     raise FenceLost(str(error)) from None
                 if Claim.of(job) != claim:
                     raise FenceLost(f"the job is {job.state}")
+                await asyncio.sleep(REST)
 
     async def _hand_back(self) -> None:
         await self._out_of_time.wait()

@@ -9,8 +9,7 @@ def open_store(url: str, events: Events) -> Store:
 
     Raises SettingsError for a URL that names no database we know.
     """
-    from antiphon.store.engine import CLOCKS, open_engine
+    from antiphon.store.engine import open_database
     from antiphon.store.sql import SqlStore
 
-    engine = open_engine(url)
-    return SqlStore(engine, events, CLOCKS[engine.dialect.name])
+    return SqlStore(open_database(url), events)

@@ -14,12 +14,6 @@ from antiphon.resource import Resource
 Decision = Callable[[Job, float], Change]
 """What is to become of a job, given how it stands and the database's time: a function of `lifecycle.py`."""
 
-OUTBOX = "outbox"
-"""The topic on which listeners hear of new outbox rows."""
-
-JOBS = "jobs"
-"""The topic on which listeners hear of any job's change."""
-
 
 def topic(job: str) -> str:
     """The topic on which listeners hear of this job's changes."""
@@ -97,6 +91,13 @@ class Store(Resource):
     @abc.abstractmethod
     async def artifacts(self, tenant: str, job: str) -> list[Artifact]:
         """What the job's stages have left, the newest of each name, in the order in which they were saved."""
+
+    @abc.abstractmethod
+    async def wait_for_outbox(self, timeout: float) -> None:
+        """Return once this process has promised a message, at the latest after `timeout` seconds.
+
+        Only this process: whoever promised sends first, and the others need not wake for it.
+        """
 
     @abc.abstractmethod
     async def take_outbox(self, limit: int, *, lease: float) -> list[OutboxRow]:

@@ -1,61 +1,160 @@
-"""Connections to the store's database, and its clock."""
+"""Runs the store's work on its database: functions of a connection, one transaction each.
 
+The work is written once, for plain connections. What differs is how it gets off the event loop: SQLite's in a thread,
+in one hop there and back, however many statements it has; PostgreSQL's in a greenlet over asyncpg.
+"""
+
+import abc
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from antiphon.errors import SettingsError
+from antiphon.errors import SettingsError, Unavailable
 
-READS = "antiphon_reads"
-"""Execution option of connections that only read, one statement at a time: SQLite then needs no transaction."""
+T = TypeVar("T")
 
-Clock = Callable[[AsyncConnection], Awaitable[float]]
-"""The time inside a transaction, in seconds since the epoch."""
+READERS = 4
+"""Threads that read from SQLite at a time."""
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_READS = "antiphon_reads"
 
 
-def open_engine(url: str) -> AsyncEngine:
-    """An engine for `sqlite:////absolute/path` or `postgresql://user@host/name`. Connects only when used.
+class Database(abc.ABC):
+    """A database. What fails because it cannot be reached, is full or read-only raises Unavailable."""
+
+    dialect: str
+
+    @abc.abstractmethod
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run what only reads."""
+
+    @abc.abstractmethod
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run what writes, in one transaction: committed when it returns, rolled back when it raises."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Let go of every connection."""
+
+    @abc.abstractmethod
+    def now(self, connection: Connection) -> float:
+        """The database's time inside a transaction, in seconds since the epoch."""
+
+
+def open_database(url: str) -> Database:
+    """The database at `sqlite:////absolute/path` or `postgresql://user@host/name`. Connects only when used.
 
     Raises SettingsError for a URL that names no database we know.
     """
     try:
         parsed = make_url(url)
-        driver = _DRIVERS[parsed.drivername]
+        return _ADAPTERS[parsed.drivername](parsed)
     except (ArgumentError, KeyError):
         scheme = url.partition(":")[0]
         raise SettingsError(
             f"ANTIPHON_STORE_URL has the scheme {scheme!r}; use sqlite:////path/to/store.db or postgresql://..."
         ) from None
-    if driver.startswith("sqlite"):
-        if not parsed.database or parsed.database == ":memory:":
+
+
+class SqliteDatabase(Database):
+    """A file, for processes of one machine.
+
+    SQLite has one writer at a time. Writers of this process therefore queue for one thread, which is fair and wakes at
+    once, and only processes compete through SQLite's busy handler, which sleeps in growing steps.
+    """
+
+    dialect = "sqlite"
+
+    def __init__(self, url: URL) -> None:
+        if not url.database or url.database == ":memory:":
             raise SettingsError("ANTIPHON_STORE_URL must name a file: every process has to see the same store")
-        engine = create_async_engine(parsed.set(drivername=driver))
-        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        return engine
-    return create_async_engine(parsed.set(drivername=driver), pool_pre_ping=True)
+        self.path = Path(url.database)
+        self._engine = sa.create_engine(url.set(drivername="sqlite"))
+        event.listen(self._engine, "connect", _set_up_sqlite)
+        event.listen(self._engine, "begin", _begin_sqlite)
+        self._reader = self._engine.execution_options(**{_READS: True})
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, work)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._close)
+
+    def now(self, connection: Connection) -> float:
+        """SQLite runs on this machine, whose clock is therefore the database's."""
+        del connection
+        return time.time()
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            with self._reader.connect() as connection:
+                return work(connection)
+        except (OperationalError, InterfaceError) as error:
+            raise _unavailable(error) from error
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except (OperationalError, InterfaceError) as error:
+            raise _unavailable(error) from error
+
+    def _close(self) -> None:
+        self._writing.shutdown()
+        self._reading.shutdown()
+        self._engine.dispose()
 
 
-async def sqlite_time(_: AsyncConnection) -> float:
-    """SQLite runs on this machine, whose clock is therefore the database's."""
-    return time.time()
+class PostgresqlDatabase(Database):
+    """A server, for many processes on many machines."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: URL) -> None:
+        self._engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(work)
+        except (OperationalError, InterfaceError, OSError) as error:
+            raise _unavailable(error) from error
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        try:
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(work)
+        except (OperationalError, InterfaceError, OSError) as error:
+            raise _unavailable(error) from error
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    def now(self, connection: Connection) -> float:
+        """The server's clock, and not the transaction's start, since a transaction may have waited for its row."""
+        now = sa.select(sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float(53)))
+        return float(connection.execute(now).scalar_one())
 
 
-async def postgresql_time(connection: AsyncConnection) -> float:
-    """The server's clock, and not the transaction's start, since a transaction may have waited for its row."""
-    now = sa.select(sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float(53)))
-    return float((await connection.execute(now)).scalar_one())
-
-
-CLOCKS: dict[str, Clock] = {"sqlite": sqlite_time, "postgresql": postgresql_time}
+_ADAPTERS: dict[str, Callable[[URL], Database]] = {
+    "sqlite": SqliteDatabase,
+    "postgresql": PostgresqlDatabase,
+    "postgres": PostgresqlDatabase,
+}
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
@@ -71,6 +170,13 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Take the write lock at once: a transaction that reads first and is overtaken could not be retried."""
-    if not connection.get_execution_options().get(READS):
+    """Take the write lock at once: a transaction that reads first and is overtaken could not be retried.
+
+    Reads need no transaction: each is one statement, or does not mind what happens between two.
+    """
+    if not connection.get_execution_options().get(_READS):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _unavailable(error: DBAPIError | OSError) -> Unavailable:
+    return Unavailable(f"the store does not answer: {error.orig if isinstance(error, DBAPIError) else error}")
