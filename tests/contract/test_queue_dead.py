@@ -80,16 +80,16 @@ def v1(**changes: Any) -> str:
 
 UNREADABLE = {
     "another version": (v1(v=2), "version 2"),
-    "no version": (v1(v=None), "version None"),
+    "no version": (v1(v=None), "not one of version 1"),
     "not JSON": ("{", "not JSON"),
     "empty": ("", "not JSON"),
     "two documents": (v1() + v1(), "not JSON"),
-    "not an object": ("[1]", "not a JSON object"),
+    "not an object": ("[1]", "object"),
     "a field is missing": ('{"v":1,"job":"odd"}', "round"),
-    "a field of the wrong type": (v1(round="1"), "wrong type"),
+    "a field of the wrong type": (v1(round="1"), "$.round"),
     "an unknown priority": (v1(priority="urgent"), "urgent"),
     "too large": (v1(traceparent="x" * MAX_BYTES), "too large"),
-    "deeply nested": ("[" * 20000, "not JSON"),
+    "deeply nested": ("[" * 20000, "object"),
 }
 
 

@@ -1,4 +1,6 @@
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from libs.core.tests.conftest import Clock, accept
@@ -65,3 +67,16 @@ async def test_a_relay_outlives_a_queue_that_is_away(ports: Ports, tmp_path: Pat
     assert len(received) == 1
     assert not relay.done()
     relay.cancel()
+
+
+async def test_a_promised_message_of_a_newer_version_is_left_to_programs_of_that_version(
+    ports: Ports, tmp_path: Path
+) -> None:
+    newer, job = await accept(ports), await accept(ports)
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
+        connection.execute("UPDATE outbox SET body = replace(body, '\"v\":1', '\"v\":2') WHERE job = ?", (newer.id,))
+    assert await Relay(ports.store, ports.queue).relay() == 1
+    [received] = await ports.queue.receive(9, wait=0, lease=30)
+    assert received.message.job == job.id
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        assert connection.execute("SELECT job FROM outbox").fetchall() == [(newer.id,)]

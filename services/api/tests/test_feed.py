@@ -11,7 +11,7 @@ from antiphon import lifecycle
 from antiphon.errors import Unavailable
 from antiphon.jobs import DEFAULT_TENANT, Event
 from antiphon.ports import Ports
-from antiphon.store.engine import CLOCKS, open_engine
+from antiphon.store.engine import open_database
 from antiphon.store.sql import SqlStore
 from antiphon_api.feed import follow
 from antiphon_api.settings import ApiSettings
@@ -33,7 +33,7 @@ class ChangesMeanwhile(SqlStore):
 
 
 class GoesAway(SqlStore):
-    async def events(self, tenant: str, job: str, *, after: int = 0) -> list[Event]:
+    async def events(self, tenant: str, job: str, *, after: int = 0) -> list[Event]:  # noqa: ARG002
         raise Unavailable("the connection broke")
 
 
@@ -44,7 +44,7 @@ async def job(submit: Submit) -> str:
 
 
 async def heard(kind: type[SqlStore], ports: Ports, settings: ApiSettings, job: str) -> AsyncIterator[str]:
-    async with kind(open_engine(settings.store()), ports.events, CLOCKS["sqlite"]) as store:
+    async with kind(open_database(settings.store()), ports.events) as store:
         async for message in follow(replace(ports, store=store), DEFAULT_TENANT, job, 0, asyncio.Event()):
             yield f"{message.event} {message.id}"
 

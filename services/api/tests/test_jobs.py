@@ -199,7 +199,7 @@ async def test_a_job_that_failed_is_tried_again_and_its_dead_letter_goes(
 ) -> None:
     job = await submitted(submit)
     other = await submitted(submit)
-    await Relay(ports.store, ports.queue, ports.events).relay()
+    await Relay(ports.store, ports.queue).relay()
     for received in await ports.queue.receive(2, wait=0, lease=30):
         await ports.queue.dead_letter(received, "it failed")
     await worker.claim(job)
@@ -209,7 +209,7 @@ async def test_a_job_that_failed_is_tried_again_and_its_dead_letter_goes(
     assert (response.json()["state"], response.json()["round"], response.json()["error"]) == ("queued", 2, None)
     [left] = await ports.queue.dead(10)
     assert other in left.body
-    await Relay(ports.store, ports.queue, ports.events).relay()
+    await Relay(ports.store, ports.queue).relay()
     [again] = await ports.queue.receive(1, wait=0, lease=30)
     assert (again.message.job, again.message.round) == (job, 2)
 

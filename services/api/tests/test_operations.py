@@ -33,7 +33,7 @@ async def test_queues_are_counted_by_pool_and_priority(client: httpx.AsyncClient
     await ports.store.put_pool(Pool("another", "base", frozenset({"gpu"})))
     for priority in ("high", "normal", "normal", "normal"):
         await submit(options={"priority": priority, "model": "tiny.en"})
-    await Relay(ports.store, ports.queue, ports.events).relay()
+    await Relay(ports.store, ports.queue).relay()
     taken = await ports.queue.receive(4, wait=0, lease=30)
     normal = [received for received in taken if received.message.priority.word == "normal"]
     await ports.queue.release(normal[:1], delay=60)
@@ -86,10 +86,10 @@ async def test_metrics_tell_how_full_the_queues_are_from_one_look_for_many_scrap
 ) -> None:
     waiting = 'antiphon_queue_messages{pool="default",priority="normal",state="available"}'
     await submit()
-    await Relay(ports.store, ports.queue, ports.events).relay()
+    await Relay(ports.store, ports.queue).relay()
     assert f"{waiting} 1.0" in (await client.get("/metrics")).text
     await submit()
-    await Relay(ports.store, ports.queue, ports.events).relay()
+    await Relay(ports.store, ports.queue).relay()
     assert f"{waiting} 1.0" in (await client.get("/metrics")).text  # 2 seconds have not passed
 
 

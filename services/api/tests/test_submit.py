@@ -12,7 +12,7 @@ from antiphon.jobs import DEFAULT_TENANT, Job
 from antiphon.pools import Pool
 from antiphon.ports import Ports
 from antiphon.store import open_store
-from antiphon.store.engine import CLOCKS, open_engine
+from antiphon.store.engine import open_database
 from antiphon.store.sql import SqlStore
 from antiphon_api import submission
 from antiphon_api.settings import ApiSettings
@@ -278,7 +278,7 @@ class CommitsAndBreaks(SqlStore):
 
 @pytest.fixture
 async def breaking(ports: Ports, settings: ApiSettings) -> AsyncIterator[CommitsAndBreaks]:
-    async with CommitsAndBreaks(open_engine(settings.store()), ports.events, CLOCKS["sqlite"]) as store:
+    async with CommitsAndBreaks(open_database(settings.store()), ports.events) as store:
         yield store
 
 

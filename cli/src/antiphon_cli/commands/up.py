@@ -106,7 +106,7 @@ class _Narrator:
 
         match happening:
             case Ready():
-                typer.echo(f"Antiphon is ready at {self._url} (docs: /docs)")
+                typer.echo(f"Antiphon is ready at {self._url} (OpenAPI: /openapi.json)")
                 self._aside("Ctrl-C stops it." if self._logs is None else f"Ctrl-C stops it. Logs: {self._logs}")
             case Died(program=program, restarts=restarts, restart_in=wait):
                 when = f"in {wait:.1f} s" if wait else "at once"

@@ -1,8 +1,10 @@
 """What a queue carries: ids and numbers, never audio. Frozen and versioned, since old messages outlive a deployment."""
 
-import json
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as _quoted
+from typing import Annotated, Literal
+
+import msgspec
 
 from antiphon.errors import MessageInvalid
 from antiphon.jobs import DEFAULT_TENANT, Job, Priority
@@ -10,10 +12,6 @@ from antiphon.jobs import DEFAULT_TENANT, Job, Priority
 VERSION = 1
 MAX_BYTES = 64 * 1024
 DEFAULT_POOL = "default"
-
-# json.loads without what it does for others: bytes, byte order marks, options
-_read = json.JSONDecoder().raw_decode
-_PRIORITIES = {priority.word: priority for priority in Priority}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,23 @@ class Message:
         )
 
 
+class _Wire(msgspec.Struct):
+    """The JSON of a message of this version. Fields that we do not know are left alone."""
+
+    v: int
+    job: str
+    round: Annotated[int, msgspec.Meta(ge=0)]
+    leg: Annotated[int, msgspec.Meta(ge=0)]
+    tenant: str
+    pool: str
+    priority: Literal["high", "normal", "low"]
+    traceparent: str | None = None
+
+
+_read = msgspec.json.Decoder(_Wire).decode
+_PRIORITIES = {priority.word: priority for priority in Priority}
+
+
 def decode(body: str) -> Message:
     """The message that `body` spells.
 
@@ -55,38 +70,11 @@ def decode(body: str) -> Message:
     if len(body) > MAX_BYTES:
         raise MessageInvalid(f"a message of {len(body)} characters is too large; at most {MAX_BYTES} are read")
     try:
-        fields, end = _read(body)
-    except (ValueError, RecursionError) as error:
+        wire = _read(body)
+    except msgspec.ValidationError as error:
+        raise MessageInvalid(f"the message is not one of version {VERSION}: {error}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
         raise MessageInvalid(f"the message is not JSON: {error}") from None
-    if body[end:].strip():
-        raise MessageInvalid("the message is not JSON: something follows it")
-    if not isinstance(fields, dict):
-        raise MessageInvalid("the message is not a JSON object")
-    if fields.get("v") != VERSION:
-        raise MessageInvalid(f"the message has version {fields.get('v')!r}; this program reads version {VERSION}")
-    try:
-        return Message(
-            job=_text(fields["job"]),
-            round=_count(fields["round"]),
-            leg=_count(fields["leg"]),
-            tenant=_text(fields["tenant"]),
-            pool=_text(fields["pool"]),
-            priority=_PRIORITIES[_text(fields["priority"])],
-            traceparent=None if fields.get("traceparent") is None else _text(fields["traceparent"]),
-        )
-    except KeyError as error:
-        raise MessageInvalid(f"the message lacks, or does not know, {error}") from None
-    except TypeError as error:
-        raise MessageInvalid(f"the message has a field of the wrong type: {error}") from None
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    return value
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError(f"{value!r} is not a count")
-    return value
+    if wire.v != VERSION:
+        raise MessageInvalid(f"the message has version {wire.v}; this program reads version {VERSION}")
+    return Message(wire.job, wire.round, wire.leg, wire.tenant, wire.pool, _PRIORITIES[wire.priority], wire.traceparent)

@@ -73,14 +73,13 @@ async def follow(
     try:
         async with ports.events.listen(topic(job_id)) as listener:
             while not closing.is_set():
-                rows = await ports.store.events(tenant, job_id, after=after)
-                job = await ports.store.job(tenant, job_id)  # read second: it knows at least these rows
-                for row in rows:
-                    then = row.applied(job)
-                    progress.told(then)
-                    yield _event(row, then)
-                    after = row.number
+                job = await ports.store.job(tenant, job_id)
                 if job.events > after:
+                    for row in await ports.store.events(tenant, job_id, after=after):
+                        then = row.applied(job)
+                        progress.told(then)
+                        yield _event(row, then)
+                        after = row.number
                     continue
                 if job.state.terminal:
                     return

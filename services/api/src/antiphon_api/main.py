@@ -61,7 +61,7 @@ async def serve(settings: ApiSettings, listening: socket.socket, lifeline: int |
         with _on_signals(closing):
             async with asyncio.TaskGroup() as tasks:
                 background = [
-                    tasks.create_task(Relay(ports.store, ports.queue, ports.events).run()),
+                    tasks.create_task(Relay(ports.store, ports.queue).run()),
                     tasks.create_task(
                         Sweeper(ports.store, ports.queue, ports.blobs, interval=settings.sweep_seconds).run()
                     ),

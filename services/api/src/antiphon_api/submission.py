@@ -1,6 +1,5 @@
 """Takes a new job: the recording goes to the blob store while it arrives, then the job goes to the store."""
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
@@ -125,7 +124,8 @@ async def outlook(store: Store, job: Job, pools: Iterable[Pool]) -> Outlook:
     """What `job` may expect. Nothing is known while the store is away, which does not undo an acceptance."""
     slots = next((pool.concurrency for pool in pools if pool.name == job.pool), 1)
     try:
-        position, backlog = await asyncio.gather(store.position(job), store.backlog(job.pool))
+        position = await store.position(job)
+        backlog = await store.backlog(job.pool)
     except Unavailable as error:
         log.warning("a job was accepted, and its outlook is unknown", job=job.id, error=str(error))
         return Outlook()

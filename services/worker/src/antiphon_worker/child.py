@@ -12,6 +12,8 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from tqdm import tqdm
+
 from antiphon.retry import StageFailure
 from antiphon_speech.audio import AudioLimits
 from antiphon_speech.engines import Engines, EngineSettings, load_engines
@@ -63,6 +65,7 @@ class _Slot:
 def start(settings: EngineSettings, reports: Connection) -> None:
     """Load the engines. Called once in a new child; must not raise, or the pool would take itself for broken."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # faster-whisper's would be a semaphore that outlives a killed child
     os.nice(5)  # analysis gives way to whoever answers people
     _Slot.reports = reports
     try:

@@ -59,7 +59,7 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
-PAGE = 1024
+PAGE = 2048
 """Bytes. Rows are small, and every page that a commit touches is checksummed and written whole."""
 WAL_FRAMES = 16000
 """A write-ahead log of more frames (a page each) is emptied, which holds writers up while the last of it is done."""

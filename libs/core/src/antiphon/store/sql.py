@@ -12,12 +12,13 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from antiphon import lifecycle, messages
 from antiphon.admission import Backlog
-from antiphon.errors import IdempotencyMismatch, JobDeleted, JobNotFound
+from antiphon.errors import IdempotencyMismatch, JobDeleted, JobNotFound, MessageInvalid
 from antiphon.events.base import Events
 from antiphon.jobs import Artifact, Event, Job, State
 from antiphon.lifecycle import Change
@@ -32,6 +33,8 @@ RESEND_SECONDS = 3600
 RATE_SECONDS = 3600
 RATE_JOBS = 50
 """The mean run time is that of at most so many jobs that succeeded within so many seconds."""
+
+log = structlog.get_logger(__name__)
 
 _LIVING = (State.QUEUED.value, State.RUNNING.value)
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -121,7 +124,7 @@ class SqlStore(Store):
         if not await self._all(lambda _: sa.select(outbox.c.id).limit(1)):
             return []  # the usual look costs no write lock
         found = await self._database.write(partial(self._take_outbox, limit, lease))
-        return [OutboxRow(id_, messages.decode(body)) for id_, body in sorted(found)]
+        return [row for id_, body in sorted(found) if (row := _outbox_row(id_, body))]
 
     async def drop_outbox(self, ids: Sequence[int]) -> None:
         await self._execute(lambda _: sa.delete(outbox).where(outbox.c.id.in_(ids)))
@@ -310,6 +313,15 @@ class SqlStore(Store):
         if change.send is not None:
             self._promised.set()
         await self._events.notify({topic(change.job.id)})
+
+
+def _outbox_row(id_: int, body: str) -> OutboxRow | None:
+    """None for a message of another version, which a program of that version will send: during a rollout both run."""
+    try:
+        return OutboxRow(id_, messages.decode(body))
+    except MessageInvalid as error:
+        log.warning("a promised message is left to programs of its version", row=id_, error=str(error))
+        return None
 
 
 def _row(connection: Connection, tenant: str, job: str, *, lock: bool = False) -> Job:
