@@ -134,7 +134,7 @@ async def test_an_address_is_the_store_s(path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite://host/store.db", "sqlite:///:memory:"])
 def test_an_address_without_a_file_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="names no store"):
+    with pytest.raises(SettingsError, match="names no file"):
         open_events(url)
 
 

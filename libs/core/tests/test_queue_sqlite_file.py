@@ -270,7 +270,7 @@ async def test_an_address_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     "url", ["sqlite://", "sqlite:///", "sqlite://host/queue.db", "sqlite:///:memory:", "sqlite:q.db"]
 )
 def test_an_address_without_a_file_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="names no queue file"):
+    with pytest.raises(SettingsError, match="names no file"):
         open_queue(url)
 
 

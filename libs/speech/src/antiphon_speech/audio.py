@@ -52,7 +52,7 @@ class AudioLimits:
     """The longest recording, in seconds as decoded, and the largest file, in bytes, that are taken."""
 
     seconds: float = 4 * 3600
-    size: int = 1 << 30
+    size: int = 512 << 20
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ class ApiSettings(PortSettings):
 
     listen_host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     listen_port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 for a free one.")
-    max_upload_bytes: int = Field(default=1 << 30, ge=1, description="Largest recording that is taken, in bytes.")
+    max_upload_bytes: int = Field(default=512 << 20, ge=1, description="Largest recording that is taken, in bytes.")
     shutdown_seconds: int = Field(
         default=3, ge=0, description="How long a stop waits for requests that are being answered."
     )

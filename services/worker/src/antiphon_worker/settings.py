@@ -22,7 +22,7 @@ class WorkerSettings(PortSettings):
     slots: int = Field(default=1, ge=1, le=64, description="How many jobs run at a time, each in a process of its own.")
     threads: int = Field(default=0, ge=0, description="Threads of each slot; 0 leaves one core to everything else.")
     max_audio_seconds: float = Field(default=4 * 3600, gt=0, description="Longest recording that is taken, seconds.")
-    max_upload_bytes: int = Field(default=1 << 30, gt=0, description="Largest recording that is taken, bytes.")
+    max_upload_bytes: int = Field(default=512 << 20, gt=0, description="Largest recording that is taken, bytes.")
     lease_seconds: float = Field(default=30.0, ge=1, description="How long a silent worker keeps its jobs.")
     attempts: int = Field(default=3, ge=1, description="Tries of a leg before its job fails.")
     retry_base_seconds: float = Field(default=2.0, ge=0, description="Longest wait before the second try.")

@@ -2,8 +2,12 @@
 
 from antiphon.blobs.base import Blob, Blobs, check_key, put_bytes, read_all
 from antiphon.errors import SettingsError
+from antiphon.urls import adapter_for
 
 __all__ = ["Blob", "Blobs", "check_key", "open_blobs", "put_bytes", "read_all"]
+
+
+_SETTING = "ANTIPHON_BLOBS_URL"
 
 
 def _file(url: str) -> Blobs:
@@ -14,7 +18,7 @@ def _file(url: str) -> Blobs:
 
     slashes, path = url[:8], unquote(url[8:])
     if slashes != "file:///" or not path:
-        raise SettingsError(f"{url!r} names no directory for blobs; write file:///absolute/directory")
+        raise SettingsError(f"{_SETTING} is {url!r}, which names no directory; write file:///absolute/directory")
     return FileBlobs(Path("/" + path))
 
 
@@ -22,8 +26,5 @@ ADAPTERS = {"file": _file}
 
 
 def open_blobs(url: str) -> Blobs:
-    """Choose the adapter for `url` by its scheme; enter it to connect."""
-    scheme = url.partition(":")[0]
-    if scheme not in ADAPTERS:
-        raise SettingsError(f"there are no blobs for the scheme {scheme!r}; known are: {', '.join(sorted(ADAPTERS))}")
-    return ADAPTERS[scheme](url)
+    """Choose the adapter for `url` by its scheme; enter it to connect. Raises SettingsError."""
+    return adapter_for(url, ADAPTERS, _SETTING)

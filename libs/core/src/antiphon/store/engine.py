@@ -9,16 +9,16 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from antiphon.errors import SettingsError, Unavailable
+from antiphon.urls import adapter_for, sqlite_path
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ READERS = 4
 """Threads that read from SQLite at a time."""
 
 _READS = "antiphon_reads"
+_SETTING = "ANTIPHON_STORE_URL"
 
 
 class Database(abc.ABC):
@@ -55,14 +56,7 @@ def open_database(url: str) -> Database:
 
     Raises SettingsError for a URL that names no database we know.
     """
-    try:
-        parsed = make_url(url)
-        return _ADAPTERS[parsed.drivername](parsed)
-    except (ArgumentError, KeyError):
-        scheme = url.partition(":")[0]
-        raise SettingsError(
-            f"ANTIPHON_STORE_URL has the scheme {scheme!r}; use sqlite:////path/to/store.db or postgresql://..."
-        ) from None
+    return adapter_for(url, _ADAPTERS, _SETTING)
 
 
 class SqliteDatabase(Database):
@@ -74,11 +68,9 @@ class SqliteDatabase(Database):
 
     dialect = "sqlite"
 
-    def __init__(self, url: URL) -> None:
-        if not url.database or url.database == ":memory:":
-            raise SettingsError("ANTIPHON_STORE_URL must name a file: every process has to see the same store")
-        self.path = Path(url.database)
-        self._engine = sa.create_engine(url.set(drivername="sqlite"))
+    def __init__(self, url: str) -> None:
+        self.path = sqlite_path(url, _SETTING)
+        self._engine = sa.create_engine(f"sqlite:///{self.path}")
         event.listen(self._engine, "connect", _set_up_sqlite)
         event.listen(self._engine, "begin", _begin_sqlite)
         self._reader = self._engine.execution_options(**{_READS: True})
@@ -124,8 +116,12 @@ class PostgresqlDatabase(Database):
 
     dialect = "postgresql"
 
-    def __init__(self, url: URL) -> None:
-        self._engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url).set(drivername="postgresql+asyncpg")
+        except ArgumentError:
+            raise SettingsError(f"{_SETTING} is no URL; write postgresql://user@host/name") from None
+        self._engine = create_async_engine(parsed, pool_pre_ping=True)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -150,7 +146,7 @@ class PostgresqlDatabase(Database):
         return float(connection.execute(now).scalar_one())
 
 
-_ADAPTERS: dict[str, Callable[[URL], Database]] = {
+_ADAPTERS: dict[str, Callable[[str], Database]] = {
     "sqlite": SqliteDatabase,
     "postgresql": PostgresqlDatabase,
     "postgres": PostgresqlDatabase,
