@@ -13,6 +13,8 @@ VERSION = 1
 MAX_BYTES = 64 * 1024
 DEFAULT_POOL = "default"
 
+_WORDS = tuple(priority.word for priority in Priority)
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -41,7 +43,7 @@ class Message:
         trace = "" if self.traceparent is None else f',"traceparent":{_quoted(self.traceparent)}'
         return (
             f'{{"v":{VERSION},"job":{_quoted(self.job)},"round":{self.round},"leg":{self.leg},'
-            f'"tenant":{_quoted(self.tenant)},"pool":{_quoted(self.pool)},"priority":"{self.priority.word}"{trace}}}'
+            f'"tenant":{_quoted(self.tenant)},"pool":{_quoted(self.pool)},"priority":"{_WORDS[self.priority]}"{trace}}}'
         )
 
 
@@ -59,7 +61,7 @@ class _Wire(msgspec.Struct):
 
 
 _read = msgspec.json.Decoder(_Wire).decode
-_PRIORITIES = {priority.word: priority for priority in Priority}
+_PRIORITIES = dict(zip(_WORDS, Priority, strict=True))
 
 
 def decode(body: str) -> Message:

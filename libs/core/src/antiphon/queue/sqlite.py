@@ -136,7 +136,7 @@ class SqliteQueue(Queue):
 
     async def send(self, messages: Sequence[Message], *, delay: float = 0.0) -> list[SendOutcome]:
         visible_at = self._clock() + delay
-        rows = [(m.pool, m.priority.value, visible_at, m.key, m.encode()) for m in messages]
+        rows = [(m.pool, m.priority, visible_at, m.key, m.encode()) for m in messages]
         fits = [len(row[4]) <= MAX_BYTES for row in rows]
         fitting = rows if all(fits) else [row for row, fit in zip(rows, fits, strict=True) if fit]
         changed = iter(await self._run(lambda connection: _each(connection, SEND, fitting), look=True))

@@ -37,6 +37,40 @@ RATE_JOBS = 50
 log = structlog.get_logger(__name__)
 
 _LIVING = (State.QUEUED.value, State.RUNNING.value)
+
+# What every job needs, built once: building a statement takes SQLAlchemy longer than running it takes SQLite.
+_JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"), jobs.c.tenant == sa.bindparam("tenant"))
+_JOB_LOCKED = _JOB.with_for_update()
+_GRAVE = sa.select(tombstones.c.job).where(
+    tombstones.c.job == sa.bindparam("job"), tombstones.c.tenant == sa.bindparam("tenant")
+)
+_CHANGE_JOB = sa.update(jobs).where(jobs.c.id == sa.bindparam("this"))
+_ANY_PROMISE = sa.select(outbox.c.id).limit(1)
+_WAITING = sa.and_(jobs.c.pool == sa.bindparam("pool"), jobs.c.state == State.QUEUED.value)
+_RUNNING = sa.and_(jobs.c.pool == sa.bindparam("pool"), jobs.c.state == State.RUNNING.value)
+_LATELY = (
+    sa.select((jobs.c.finished_at - jobs.c.started_at).label("seconds"))
+    .where(jobs.c.pool == sa.bindparam("pool"), jobs.c.state == State.SUCCEEDED.value)
+    .where(jobs.c.finished_at > sa.bindparam("since"))
+    .order_by(jobs.c.finished_at.desc())
+    .limit(RATE_JOBS)
+    .subquery()
+)
+_BACKLOG = sa.select(
+    sa.select(sa.func.count()).select_from(jobs).where(_WAITING).scalar_subquery(),
+    sa.select(sa.func.count()).select_from(jobs).where(_RUNNING).scalar_subquery(),
+    sa.select(sa.func.min(jobs.c.due_at)).where(_WAITING).scalar_subquery(),
+    sa.select(sa.func.avg(_LATELY.c.seconds)).scalar_subquery(),
+)
+_AHEAD = (
+    sa.select(sa.func.count())
+    .select_from(jobs)
+    .where(
+        _WAITING,
+        (jobs.c.priority < sa.bindparam("priority"))
+        | ((jobs.c.priority == sa.bindparam("priority")) & (jobs.c.id < sa.bindparam("job"))),
+    )
+)
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -121,7 +155,7 @@ class SqlStore(Store):
         self._promised.clear()
 
     async def take_outbox(self, limit: int, *, lease: float) -> list[OutboxRow]:
-        if not await self._all(lambda _: sa.select(outbox.c.id).limit(1)):
+        if not await self._all(lambda _: _ANY_PROMISE):
             return []  # the usual look costs no write lock
         found = await self._database.write(partial(self._take_outbox, limit, lease))
         return [row for id_, body in sorted(found) if (row := _outbox_row(id_, body))]
@@ -170,38 +204,18 @@ class SqlStore(Store):
         return [rows.pool(row) for row in await self._all(lambda _: sa.select(pools).order_by(pools.c.name))]
 
     async def backlog(self, pool: str) -> Backlog:
-        waiting = sa.and_(jobs.c.pool == pool, jobs.c.state == State.QUEUED.value)
-        running = sa.and_(jobs.c.pool == pool, jobs.c.state == State.RUNNING.value)
+        def read(connection: Connection) -> Backlog:
+            row = connection.execute(_BACKLOG, {"pool": pool, "since": self._now(connection) - RATE_SECONDS}).one()
+            return Backlog(row[0], row[1], row[2], row[3])
 
-        def query(now: float) -> sa.Select[Any]:
-            lately = (
-                sa.select((jobs.c.finished_at - jobs.c.started_at).label("seconds"))
-                .where(jobs.c.pool == pool, jobs.c.state == State.SUCCEEDED.value)
-                .where(jobs.c.finished_at > now - RATE_SECONDS)
-                .order_by(jobs.c.finished_at.desc())
-                .limit(RATE_JOBS)
-                .subquery()
-            )
-            return sa.select(
-                sa.select(sa.func.count()).select_from(jobs).where(waiting).scalar_subquery(),
-                sa.select(sa.func.count()).select_from(jobs).where(running).scalar_subquery(),
-                sa.select(sa.func.min(jobs.c.due_at)).where(waiting).scalar_subquery(),
-                sa.select(sa.func.avg(lately.c.seconds)).scalar_subquery(),
-            )
-
-        [(queued, busy, oldest, seconds)] = await self._all(query)
-        return Backlog(queued, busy, oldest, seconds)
+        return await self._database.read(read)
 
     async def position(self, job: Job) -> int:
         if job.state is not State.QUEUED:
             return 0
-        ahead = sa.and_(
-            jobs.c.state == State.QUEUED.value,
-            jobs.c.pool == job.pool,
-            (jobs.c.priority < job.priority) | ((jobs.c.priority == job.priority) & (jobs.c.id < job.id)),
-        )
-        [row] = await self._all(lambda _: sa.select(sa.func.count()).select_from(jobs).where(ahead))
-        return int(row[0]) + 1
+        values = {"pool": job.pool, "priority": job.priority.value, "job": job.id}
+        ahead = await self._database.read(lambda connection: connection.execute(_AHEAD, values).scalar_one())
+        return int(ahead) + 1
 
     async def _all(self, query: Callable[[float], sa.Select[Any]]) -> Sequence[Any]:
         """The rows of a query that may depend on the time."""
@@ -221,7 +235,7 @@ class SqlStore(Store):
             if first is not None:
                 return first, None
         change = lifecycle.accept(job, now)
-        connection.execute(sa.insert(jobs).values(rows.of_job(change.job)))
+        connection.execute(sa.insert(jobs), rows.of_job(change.job))
         _write_parts(connection, change)
         return change.job, change
 
@@ -325,12 +339,11 @@ def _outbox_row(id_: int, body: str) -> OutboxRow | None:
 
 
 def _row(connection: Connection, tenant: str, job: str, *, lock: bool = False) -> Job:
-    query = sa.select(jobs).where(jobs.c.id == job, jobs.c.tenant == tenant)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    names = {"job": job, "tenant": tenant}
+    row = connection.execute(_JOB_LOCKED if lock else _JOB, names).one_or_none()
     if row is not None:
         return rows.job(row)
-    grave = sa.select(tombstones.c.job).where(tombstones.c.job == job, tombstones.c.tenant == tenant)
-    if connection.execute(grave).one_or_none() is not None:
+    if connection.execute(_GRAVE, names).one_or_none() is not None:
         raise JobDeleted(job)
     raise JobNotFound(job)
 
@@ -339,15 +352,16 @@ def _write(connection: Connection, change: Change, now: float) -> None:
     if change.erase:
         _erase(connection, change.job, now)
         return
-    connection.execute(sa.update(jobs).where(jobs.c.id == change.job.id).values(rows.standing(change.job)))
+    connection.execute(_CHANGE_JOB, {**rows.standing(change.job), "this": change.job.id})
     _write_parts(connection, change)
 
 
 def _write_parts(connection: Connection, change: Change) -> None:
     if change.event is not None:
-        connection.execute(sa.insert(events).values(rows.of_event(change.event)))
+        connection.execute(sa.insert(events), rows.of_event(change.event))
     if change.send is not None:
-        connection.execute(sa.insert(outbox).values(job=change.job.id, body=change.send.encode(), leased_until=0.0))
+        promise = {"job": change.job.id, "body": change.send.encode(), "leased_until": 0.0}
+        connection.execute(sa.insert(outbox), promise)
     if change.artifacts:
         connection.execute(
             sa.insert(artifacts), [rows.of_artifact(change.job.id, artifact) for artifact in change.artifacts]
