@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +33,8 @@ class Running:
             text=True,
             env=env,
             start_new_session=True,
+            # where these tests run in the background of a shell, Ctrl-C is ignored, and children inherit that
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         assert self.process.stdin is not None
         self.process.stdin.write(stdin)

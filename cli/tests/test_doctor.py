@@ -100,9 +100,15 @@ def test_a_server_that_does_not_answer_fails(doctor: Callable[..., Any]) -> None
     assert (code, verdicts(said)["server"]) == (ExitCode.FAILED, "fail")
 
 
-def test_a_model_that_is_not_on_this_machine_is_a_warning_without_a_download() -> None:
+def test_a_model_that_is_not_on_this_machine_is_a_warning_without_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     assert model("large-v3").verdict is Verdict.WARN
     assert model("tiny.en").verdict is Verdict.OK
+
+
+def test_a_model_that_is_nowhere_fails_where_the_hub_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert model("large-v3").verdict is Verdict.FAIL
 
 
 def test_a_data_directory_that_cannot_be_written_fails(tmp_path: Path) -> None:

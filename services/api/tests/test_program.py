@@ -83,7 +83,7 @@ def test_a_wrong_setting_ends_the_start_with_one_line(
     settings: ApiSettings, arguments: tuple[str, ...], environment: dict[str, str], said: str
 ) -> None:
     ended = started(settings, *arguments, **environment)
-    assert ended.returncode == 2
+    assert ended.returncode == os.EX_CONFIG
     [line] = ended.stderr.splitlines()
     assert said in line
     assert "hunter2" not in line
@@ -92,7 +92,7 @@ def test_a_wrong_setting_ends_the_start_with_one_line(
 def test_a_store_without_tables_ends_the_start_with_the_remedy(settings: ApiSettings) -> None:
     (settings.data / "store.db").write_bytes(b"")
     ended = started(settings)
-    assert ended.returncode == 2
+    assert ended.returncode == os.EX_CONFIG
     [line] = ended.stderr.splitlines()
     assert "antiphon migrate" in line
 
@@ -100,7 +100,7 @@ def test_a_store_without_tables_ends_the_start_with_the_remedy(settings: ApiSett
 def test_an_address_that_is_taken_is_named(settings: ApiSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = started(settings, "--port", str(taken.getsockname()[1]))
-    assert ended.returncode == 2
+    assert ended.returncode == os.EX_CONFIG
     assert "Address already in use" in ended.stderr
 
 

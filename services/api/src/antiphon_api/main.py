@@ -1,12 +1,13 @@
 """Starts the API: the only place where settings, backends, application and server meet.
 
-Exit codes: 0 after a stop that was asked for; 1 after a crash; 2 for a setting, a schema, a backend or an address that
-does not let the program start, told in one line on standard error.
+Exit codes: 0 after a stop that was asked for; 1 after a crash; 78 (EX_CONFIG of sysexits.h) for a setting, a schema, a
+backend or an address that does not let the program start, told in one line on standard error.
 """
 
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -29,7 +30,7 @@ from antiphon_api.app import create_app
 from antiphon_api.settings import ApiSettings
 
 EXIT_CRASH = 1
-EXIT_START = 2
+EXIT_START = os.EX_CONFIG
 
 log = structlog.get_logger(__name__)
 

@@ -24,7 +24,6 @@ from antiphon_worker.settings import WorkerSettings
 from antiphon_worker.slots import EnginesMissing, Slots
 from antiphon_worker.worker import Worker
 
-EX_CONFIG = 78  # sysexits.h
 log = structlog.get_logger(__name__)
 
 
@@ -94,4 +93,4 @@ def main() -> None:
 
 def _refuse(reason: str) -> int:
     sys.stderr.write(f"antiphon_worker cannot start: {reason}\n")
-    return EX_CONFIG
+    return os.EX_CONFIG
