@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +18,13 @@ from typing import Any, Self
 import pytest
 
 PATIENCE = 20.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hear_ctrl_c() -> None:
+    """Where these tests run in the background of a shell, Ctrl-C is ignored, and children would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Running:
@@ -33,8 +39,6 @@ class Running:
             text=True,
             env=env,
             start_new_session=True,
-            # where these tests run in the background of a shell, Ctrl-C is ignored, and children inherit that
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         assert self.process.stdin is not None
         self.process.stdin.write(stdin)

@@ -61,11 +61,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_blocks_say_what_they_are(page: Path) -> None:
     for block in blocks(page):
-        assert block.language in ("sh", "sh background", "python", "json", "text", "toml", "yaml"), (
+        assert block.language in ("sh", "sh background", "python", "json", "jsonl", "text", "toml", "yaml"), (
             f"{name(page)}:{block.line}"
         )
         if block.language == "json":
             json.loads(block.code)
+        elif block.language == "jsonl":
+            assert all(isinstance(json.loads(line), dict) for line in block.code.splitlines())
 
 
 def test_every_make_target_that_a_page_names_exists() -> None:
