@@ -173,6 +173,18 @@ async def test_of_many_workers_one_gets_the_claim(store: Store) -> None:
     assert sum(isinstance(outcome, LeaseHeld) for outcome in outcomes) == 7
 
 
+async def test_of_many_processes_one_gets_each_claim_and_none_is_turned_away_by_the_others(
+    store: Store, url: str, told: Told, clock: Clock
+) -> None:
+    made = [await store.accept(new_job()) for _ in range(12)]
+    async with opened(url, told, clock) as second, opened(url, told, clock) as third:
+        outcomes = await asyncio.gather(
+            *(claim(each, job) for job in made for each in (store, second, third)), return_exceptions=True
+        )
+    assert sum(isinstance(outcome, tuple) for outcome in outcomes) == 12
+    assert sum(isinstance(outcome, LeaseHeld) for outcome in outcomes) == 24
+
+
 async def test_a_claim_after_a_lost_lease_shuts_the_first_worker_out(store: Store, clock: Clock) -> None:
     job = await store.accept(new_job())
     _, first = await claim(store, job, lease=30)

@@ -183,6 +183,7 @@ def test_a_cancelled_job_stays_cancelled_and_its_worker_loses_the_fence() -> Non
     running = claim(accepted())
     cancelled = lifecycle.cancel(running, 105.0).job
     assert (cancelled.state, cancelled.lease, cancelled.finished_at) == (State.CANCELLED, None, 105.0)
+    assert cancelled.fence == running.fence + 1
     assert lifecycle.cancel(cancelled, 106.0) == Change(cancelled)
     with pytest.raises(FenceLost):
         lifecycle.finish_leg(cancelled, 107.0, claim=held(running))
@@ -202,6 +203,7 @@ def test_a_job_whose_time_is_over_expires_at_its_claim_or_under_the_sweeper() ->
     assert claim(job, now=151.0).state is State.EXPIRED
     running = claim(job, now=149.0)
     expired = lifecycle.expire(running, 150.0).job
+    assert expired.fence == running.fence + 1
     with pytest.raises(FenceLost):
         lifecycle.finish_leg(expired, 151.0, claim=held(running))
 

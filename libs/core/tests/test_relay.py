@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from libs.core.tests.conftest import Clock, accept
 
 from antiphon.messages import Message
 from antiphon.ports import Ports
+from antiphon.queue import SendOutcome
+from antiphon.queue.sqlite import SqliteQueue
 from antiphon.relay import LEASE, Relay
 
 
@@ -32,6 +35,23 @@ async def test_what_a_relay_took_and_never_sent_is_sent_by_another_after_its_lea
     assert await relay.relay() == 0
     hand_clock.advance(LEASE + 0.1)
     assert await relay.relay() == 1
+
+
+class RefusesTheFirst(SqliteQueue):
+    """A queue that takes all of a batch but its first message, as SQS may."""
+
+    async def send(self, messages: Sequence[Message], *, delay: float = 0.0) -> list[SendOutcome]:
+        return [SendOutcome.FAILED, *await super().send(messages[1:], delay=delay)]
+
+
+async def test_what_the_queue_refused_is_sent_after_the_lease(ports: Ports, tmp_path: Path, hand_clock: Clock) -> None:
+    refused, taken = await accept(ports), await accept(ports)
+    async with RefusesTheFirst(tmp_path / "queue.db", clock=hand_clock) as queue:
+        assert await Relay(ports.store, queue).relay() == 1
+    hand_clock.advance(LEASE + 0.1)
+    assert await Relay(ports.store, ports.queue).relay() == 1
+    received = await ports.queue.receive(9, wait=0, lease=30)
+    assert [item.message.job for item in received] == [taken.id, refused.id]
 
 
 async def test_what_was_sent_and_not_dropped_is_queued_once(ports: Ports, hand_clock: Clock) -> None:
