@@ -139,6 +139,23 @@ def test_a_cancelled_transcription_stops_within_two_seconds_and_its_process_is_g
     installation.wait_for_depth(available=0, in_flight=0, dead=0)
 
 
+def test_a_cancelled_job_that_is_redriven_goes_on_from_what_its_stages_left(
+    installation: Installation, long_recording: Path
+) -> None:
+    installation.start_api()
+    installation.start_worker()
+    job = installation.submit(long_recording, pipeline="transcribe")
+    installation.wait_until_transcribing(job)
+    with installation.client() as client:
+        client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+        installation.wait_for_depth(available=0, in_flight=0)
+        assert client.post(f"/v1/jobs/{job}/redrive").status_code == 202
+    for _, _, state in installation.events(job):
+        last = state
+    assert (last["state"], last["round"], last["attempt"]) == ("succeeded", 2, 1)
+    assert said(installation.result(job)).count("selfish") >= 5
+
+
 @pytest.mark.parametrize("while_running", [True, False], ids=["while the programs run", "while they are stopped"])
 def test_a_deleted_queue_file_is_rebuilt_from_the_store(
     installation: Installation, short_recording: Path, while_running: bool

@@ -123,8 +123,18 @@ class Worker:
         except FenceLost:
             # Whoever moved the fence decides; the released message finds out, and is acked if nothing is left to do.
             self._hooks.attempt(job, "fence_lost")
-            await self._ports.blobs.delete_prefix(f"{job.tenant}/{job.id}/{claim.fence}")
+            await self._erase_if_deleted(job)
             await queue.release([received])
+
+    async def _erase_if_deleted(self, job: Job) -> None:
+        """Remove what this attempt wrote since the job was deleted.
+
+        Otherwise its blobs stay: those that were entered are what a redrive goes on from, the others go with the job.
+        """
+        try:
+            await self._ports.store.job(job.tenant, job.id)
+        except (JobNotFound, JobDeleted):
+            await self._ports.blobs.delete_prefix(f"{job.tenant}/{job.id}")
 
     async def _attempt(self, job: Job, claim: Claim, received: Received, slot: Slot) -> None:
         attempt = Attempt(self._ports, slot, job, claim, self._settings, self._hooks)
