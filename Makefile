@@ -27,7 +27,7 @@ demo: setup  ## Run the main job on a real recording and write its artifacts to 
 test: setup  ## Run every test that this machine can run
 	$(BIN)/pytest
 
-check: lint  ## Check types, style, imports between packages, and the lock files
+check: lint  ## Check types, style, and imports between packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

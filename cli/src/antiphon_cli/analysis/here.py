@@ -50,8 +50,7 @@ def _artifacts(
     def report(stage: Stage, share: float) -> None:
         progress.at(str(recording), stage, percent(stages, stage, share))
 
-    with recording.open("rb"):
-        pass  # says in the system's own words why a file cannot be read
+    recording.open("rb").close()  # a file that cannot be read says why in the system's own words
     produced = analyse(recording, options, engines, limits=limits, on_progress=report)
     return {artifact.name: artifact.data for artifact in produced}
 

@@ -26,7 +26,7 @@ class Hooks:
         return nullcontext()
 
     def slot_restarted(self, reason: str) -> None:
-        """A slot got a new child process: `crash`, `cancel`, `timeout`."""
+        """A slot got a new child process, after a `crash` or a `cancel`; time-outs cancel too."""
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """An HTTP request was answered; `route` is the template, never the path."""
