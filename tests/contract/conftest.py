@@ -138,14 +138,21 @@ class SqliteEventsBackend(EventsBackend):
             connection.execute("INSERT INTO change DEFAULT VALUES")
 
 
-QUEUES = {"sqlite": SqliteQueueBackend}
-BLOBS = {"files": FileBlobs}
-EVENTS = {"sqlite": SqliteEventsBackend}
+# each takes the test's request, by whose fixtures it gets at its server, and a directory of the test's own
+QUEUES: dict[str, Callable[[pytest.FixtureRequest, Path], QueueBackend]] = {
+    "sqlite": lambda _, directory: SqliteQueueBackend(directory),
+}
+BLOBS: dict[str, Callable[[pytest.FixtureRequest, Path], Blobs]] = {
+    "files": lambda _, directory: FileBlobs(directory / "blobs"),
+}
+EVENTS: dict[str, Callable[[pytest.FixtureRequest, Path], EventsBackend]] = {
+    "sqlite": lambda _, directory: SqliteEventsBackend(directory),
+}
 
 
 @pytest.fixture(params=QUEUES)
 def queues(request: pytest.FixtureRequest, tmp_path: Path) -> QueueBackend:
-    return QUEUES[request.param](tmp_path)
+    return QUEUES[request.param](request, tmp_path)
 
 
 @pytest.fixture
@@ -173,13 +180,13 @@ def lease(queues: QueueBackend) -> float:
 
 @pytest.fixture(params=BLOBS)
 async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
-    async with BLOBS[request.param](tmp_path / "blobs") as blobs:
+    async with BLOBS[request.param](request, tmp_path) as blobs:
         yield blobs
 
 
 @pytest.fixture(params=EVENTS)
 def events_backend(request: pytest.FixtureRequest, tmp_path: Path) -> EventsBackend:
-    return EVENTS[request.param](tmp_path)
+    return EVENTS[request.param](request, tmp_path)
 
 
 @pytest.fixture

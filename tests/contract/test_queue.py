@@ -11,7 +11,8 @@ from tests.contract.conftest import LONG, Clock, QueueBackend, drain, jobs, mess
 from antiphon.errors import Unavailable
 from antiphon.jobs import Priority
 from antiphon.messages import MAX_BYTES, Message
-from antiphon.queue import Capability, Depth, Queue, Received, SendOutcome
+from antiphon.queue import Capability, Depth, Queue, Received, SendOutcome, Waiting
+from antiphon.resource import Verdict
 
 SENT, DUPLICATE, FAILED = SendOutcome.SENT, SendOutcome.DUPLICATE, SendOutcome.FAILED
 
@@ -383,3 +384,44 @@ async def test_messages_survive_a_reconnection(queues: QueueBackend) -> None:
     async with queues.connect() as queue:
         assert await queue.ack(leased) == [True]
         assert len(await drain(queue)) == 2
+
+
+async def test_only_the_priorities_that_were_asked_for_are_received(queue: Queue) -> None:
+    await queue.send([message(priority.word, priority=priority) for priority in Priority])
+    low = await queue.receive(10, wait=LONG, lease=LONG, priorities=[Priority.LOW])
+    assert jobs(low) == ["low"]
+    assert await queue.receive(10, wait=0, lease=LONG, priorities=[Priority.LOW]) == []
+    assert sorted(jobs(await drain(queue))) == ["high", "normal"]
+
+
+async def test_peeking_shows_what_waits_and_takes_nothing(queue: Queue, other_queue: Queue) -> None:
+    if Capability.PEEK not in queue.capabilities:
+        with pytest.raises(NotImplementedError):
+            await queue.peek(10)
+        return
+    sent = [message(word, priority=Priority[word.upper()]) for word in ("low", "high", "normal")]
+    await queue.send(sent)
+    await queue.send([message("later")], delay=LONG)
+    await queue.send([message("elsewhere", pool="other")])
+    expected = [Waiting(sent[place].encode(), sent[place].priority, 0) for place in (1, 2, 0)]
+    assert await other_queue.peek(10) == expected
+    assert await queue.peek(2) == expected[:2]
+    received = await drain(queue)
+    assert sorted(jobs(received)) == ["high", "low", "normal"]
+    assert await queue.peek(10) == []
+    await queue.release(received)
+    assert [each.deliveries for each in await queue.peek(10)] == [1, 1, 1]
+
+
+async def test_preparing_a_pool_twice_changes_nothing(queue: Queue) -> None:
+    await queue.send([message()])
+    await queue.prepare()
+    await queue.prepare("fresh")
+    assert await queue.depth("fresh") == dict.fromkeys(Priority, Depth())
+    assert jobs(await drain(queue)) == ["job"]
+
+
+async def test_an_examination_finds_nothing_to_fail(queue: Queue) -> None:
+    await queue.send([message()])
+    assert [each for each in await queue.examine() if each.verdict is Verdict.FAIL] == []
+    assert jobs(await drain(queue)) == ["job"]

@@ -22,7 +22,13 @@ def _file(url: str) -> Blobs:
     return FileBlobs(Path("/" + path))
 
 
-ADAPTERS = {"file": _file}
+def _s3(url: str) -> Blobs:
+    from antiphon.blobs.s3 import S3Blobs
+
+    return S3Blobs(url)
+
+
+ADAPTERS = {"file": _file, "s3": _s3}
 
 
 def open_blobs(url: str) -> Blobs:

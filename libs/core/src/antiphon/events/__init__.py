@@ -14,7 +14,28 @@ def _sqlite(url: str) -> Events:
     return SqliteEvents(sqlite_path(url, _SETTING))
 
 
-ADAPTERS = {"sqlite": _sqlite}
+def _postgresql(url: str) -> Events:
+    from antiphon.events.postgresql import PostgresqlEvents
+
+    return PostgresqlEvents(url)
+
+
+def _redis(url: str) -> Events:
+    from antiphon.events.redis import RedisEvents
+
+    return RedisEvents(url)
+
+
+ADAPTERS = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+    "redis": _redis,
+    "rediss": _redis,
+    "redis+sentinel": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
+}
 
 
 def open_events(url: str) -> Events:

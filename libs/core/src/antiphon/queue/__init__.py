@@ -1,9 +1,9 @@
 """Queues carry messages from whoever makes work to whoever does it."""
 
-from antiphon.queue.base import Capability, DeadLetter, Depth, Queue, Received, SendOutcome
+from antiphon.queue.base import Capability, DeadLetter, Depth, Queue, Received, SendOutcome, Waiting
 from antiphon.urls import adapter_for, sqlite_path
 
-__all__ = ["Capability", "DeadLetter", "Depth", "Queue", "Received", "SendOutcome", "open_queue"]
+__all__ = ["Capability", "DeadLetter", "Depth", "Queue", "Received", "SendOutcome", "Waiting", "open_queue"]
 
 _SETTING = "ANTIPHON_QUEUE_URL"
 
@@ -14,7 +14,27 @@ def _sqlite(url: str) -> Queue:
     return SqliteQueue(sqlite_path(url, _SETTING))
 
 
-ADAPTERS = {"sqlite": _sqlite}
+def _redis(url: str) -> Queue:
+    from antiphon.queue.redis import RedisQueue
+
+    return RedisQueue(url)
+
+
+def _sqs(url: str) -> Queue:
+    from antiphon.queue.sqs import SqsQueue
+
+    return SqsQueue(url)
+
+
+ADAPTERS = {
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "rediss": _redis,
+    "redis+sentinel": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
+    "sqs": _sqs,
+}
 
 
 def open_queue(url: str) -> Queue:

@@ -1,7 +1,7 @@
 """The port `Queue`. What is promised here, `tests/contract/test_queue.py` asks of every adapter."""
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -18,6 +18,7 @@ class Capability(StrEnum):
     ORDER = "order"  # messages of one group are received in the order in which they were sent
     LONG_DELAY = "long_delay"  # delays of more than 15 minutes need no second send
     CHECKED_RECEIPTS = "checked_receipts"  # an ack with a stale receipt is refused
+    PEEK = "peek"  # what waits can be read without receiving it
 
 
 class SendOutcome(StrEnum):
@@ -32,6 +33,15 @@ class Received:
 
     message: Message
     receipt: str
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that waits, as a peek shows it. `body` may be one that nobody can read; `deliveries` came before."""
+
+    body: str
+    priority: Priority
     deliveries: int
 
 
@@ -59,6 +69,9 @@ class Depth:
         return self.available + self.in_flight + self.delayed
 
 
+PRIORITIES = frozenset(Priority)
+
+
 class Queue(Resource):
     """Carries messages from whoever made work to whoever does it, at least once.
 
@@ -73,11 +86,19 @@ class Queue(Resource):
         """Queue each message, to be seen after `delay` seconds; one outcome per message, in order."""
 
     @abc.abstractmethod
-    async def receive(self, limit: int, *, wait: float, lease: float, pool: str = DEFAULT_POOL) -> list[Received]:
+    async def receive(
+        self,
+        limit: int,
+        *,
+        wait: float,
+        lease: float,
+        pool: str = DEFAULT_POOL,
+        priorities: Collection[Priority] = PRIORITIES,
+    ) -> list[Received]:
         """Up to `limit` messages, each ours for `lease` seconds; an empty list after `wait` seconds without work.
 
-        Priorities are drawn by weight; an empty one never delays another. A message that cannot be read goes to the
-        dead letters.
+        The `priorities` are drawn by weight; an empty one never delays another. A message that cannot be read goes to
+        the dead letters.
         """
 
     @abc.abstractmethod
@@ -96,6 +117,13 @@ class Queue(Resource):
     async def dead_letter(self, received: Received, reason: str) -> bool:
         """Move it to the dead letters; False where the lease was lost."""
 
+    async def peek(self, limit: int, *, pool: str = DEFAULT_POOL) -> list[Waiting]:
+        """The messages that could be received now, in the order of priority and arrival; they stay as they are.
+
+        Only where the backend can (Capability.PEEK); the store knows the jobs that wait in any case.
+        """
+        raise NotImplementedError
+
     @abc.abstractmethod
     async def dead(self, limit: int, *, pool: str = DEFAULT_POOL) -> list[DeadLetter]:
         """The oldest dead letters."""
@@ -111,3 +139,6 @@ class Queue(Resource):
     @abc.abstractmethod
     async def depth(self, pool: str = DEFAULT_POOL) -> Mapping[Priority, Depth]:
         """The depth of every priority of a pool."""
+
+    async def prepare(self, pool: str = DEFAULT_POOL) -> None:
+        """Make the pool's queues, where the backend keeps queues that somebody has to make; fine to call again."""

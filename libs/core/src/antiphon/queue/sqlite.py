@@ -23,7 +23,7 @@ import math
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -33,7 +33,7 @@ from typing import Any, ClassVar, TypeVar
 from antiphon.errors import MessageInvalid, Unavailable
 from antiphon.jobs import Priority
 from antiphon.messages import DEFAULT_POOL, MAX_BYTES, Message, decode
-from antiphon.queue.base import Capability, DeadLetter, Depth, Queue, Received, SendOutcome
+from antiphon.queue.base import PRIORITIES, Capability, DeadLetter, Depth, Queue, Received, SendOutcome, Waiting
 from antiphon.queue.sqlite_file import DAMAGE, LOCKS, QueueFile, explained, primary_code
 from antiphon.queue.weights import WeightedDraw
 
@@ -90,7 +90,7 @@ class SqliteQueue(Queue):
     """Every promise but ORDER."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.DEDUPLICATION, Capability.LONG_DELAY, Capability.CHECKED_RECEIPTS}
+        {Capability.DEDUPLICATION, Capability.LONG_DELAY, Capability.CHECKED_RECEIPTS, Capability.PEEK}
     )
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, random: Random | None = None) -> None:
@@ -144,18 +144,26 @@ class SqliteQueue(Queue):
         sent, duplicate, failed = SendOutcome.SENT, SendOutcome.DUPLICATE, SendOutcome.FAILED
         return [(sent if next(changed) else duplicate) if fit else failed for fit in fits]
 
-    async def receive(self, limit: int, *, wait: float, lease: float, pool: str = DEFAULT_POOL) -> list[Received]:
+    async def receive(
+        self,
+        limit: int,
+        *,
+        wait: float,
+        lease: float,
+        pool: str = DEFAULT_POOL,
+        priorities: Collection[Priority] = PRIORITIES,
+    ) -> list[Received]:
         if limit < 1:
             raise ValueError(f"a receive needs a limit of at least 1, not {limit}")
         deadline = asyncio.get_running_loop().time() + wait
         token = next(self._tokens)
         while True:
-            rows = await self._run(lambda connection: self._take(connection, pool, limit, lease, token))
+            rows = await self._run(lambda connection: self._take(connection, pool, priorities, limit, lease, token))
             if rows:
                 received = await self._read(rows, token)
                 if received:
                     return received
-            elif not await self._news(pool, deadline):
+            elif not await self._news(pool, priorities, deadline):
                 return []
 
     async def extend(self, received: Sequence[Received], lease: float) -> list[bool]:
@@ -177,6 +185,17 @@ class SqliteQueue(Queue):
     async def dead_letter(self, received: Received, reason: str) -> bool:
         [moved] = await self._bury([(*_row_of(received), reason)])
         return moved
+
+    async def peek(self, limit: int, *, pool: str = DEFAULT_POOL) -> list[Waiting]:
+        rows = await self._run(
+            lambda connection: [
+                Waiting(body, priority, deliveries - 1)
+                for priority in Priority
+                for *_, deliveries, body in connection.execute(WAITING, (pool, priority, self._clock(), limit))
+            ],
+            look=True,
+        )
+        return rows[:limit]
 
     async def dead(self, limit: int, *, pool: str = DEFAULT_POOL) -> list[DeadLetter]:
         rows = await self._run(lambda connection: connection.execute(DEAD, (pool, limit)).fetchall(), look=True)
@@ -207,12 +226,20 @@ class SqliteQueue(Queue):
             depths[Priority(priority)] = Depth(*counts)
         return depths
 
-    def _take(self, connection: sqlite3.Connection, pool: str, limit: int, lease: float, token: int) -> list[Row]:
+    def _take(
+        self,
+        connection: sqlite3.Connection,
+        pool: str,
+        priorities: Collection[Priority],
+        limit: int,
+        lease: float,
+        token: int,
+    ) -> list[Row]:
         """Lease what waits, under `token`: id, visible_at until now, deliveries and body of each."""
         while True:
             now = self._clock()
             waiting: list[Row] = []
-            for priority in self._draw.order(self._random):
+            for priority in self._draw.order(self._random, among=priorities):
                 waiting += connection.execute(WAITING, (pool, priority.value, now, limit - len(waiting))).fetchall()
                 if len(waiting) == limit:
                     break
@@ -250,14 +277,14 @@ class SqliteQueue(Queue):
 
         return await self._run(move)
 
-    async def _news(self, pool: str, deadline: float) -> bool:
+    async def _news(self, pool: str, priorities: Iterable[Priority], deadline: float) -> bool:
         """Wait until a search may find something; False at the deadline and once the queue is closed."""
         loop = asyncio.get_running_loop()
         if loop.time() >= deadline:
             return False
         # in this order: what is committed after the version was read shows either in the outlook or in the version
         seen = await self._run(self._version)
-        next_at = await self._run(lambda connection: _outlook(connection, pool))
+        next_at = await self._run(lambda connection: _outlook(connection, pool, priorities))
         while self._clock() < next_at:
             left = deadline - loop.time()
             if left <= 0:
@@ -376,9 +403,9 @@ def _each(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -
     return changed
 
 
-def _outlook(connection: sqlite3.Connection, pool: str) -> float:
+def _outlook(connection: sqlite3.Connection, pool: str, priorities: Iterable[Priority]) -> float:
     """When the next message becomes visible."""
-    times = [connection.execute(NEXT, (pool, priority.value)).fetchone()[0] for priority in Priority]
+    times = [connection.execute(NEXT, (pool, priority.value)).fetchone()[0] for priority in priorities]
     return min((at for at in times if at is not None), default=math.inf)
 
 

@@ -1,7 +1,7 @@
 """In which order the priorities are asked for work: drawn by weight, so that `low` waits longer, but never for ever."""
 
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, permutations
 from random import Random
 from types import MappingProxyType
@@ -26,9 +26,12 @@ class WeightedDraw:
         # the last share is left out: what rounding leaves over belongs to the last order
         self._bounds = tuple(accumulate(self.shares))[:-1]
 
-    def order(self, random: Random) -> tuple[Priority, ...]:
-        """All priorities, in the order in which to ask them this time."""
-        return self.orders[bisect(self._bounds, random.random())]
+    def order(self, random: Random, *, among: Collection[Priority] | None = None) -> tuple[Priority, ...]:
+        """All priorities, or those `among` them, in the order in which to ask them this time."""
+        order = self.orders[bisect(self._bounds, random.random())]
+        if among is None or len(among) == len(order):
+            return order
+        return tuple(priority for priority in order if priority in among)
 
 
 def _share(order: Sequence[Priority], weights: Mapping[Priority, int]) -> float:
