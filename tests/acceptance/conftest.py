@@ -5,20 +5,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.acceptance.backends import BACKENDS, files
 from tests.acceptance.installation import CLIPS, Installation, installed
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    """An installation of this test's own, so that the test may break it."""
-    with installed(tmp_path) as installation:
+def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
+    """An embedded installation of this test's own, so that the test may break it."""
+    with files(request, tmp_path) as backends, installed(tmp_path, backends) as installation:
+        yield installation
+
+
+@pytest.fixture(params=BACKENDS)
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
+    """The same on every combination of backends, one after the other."""
+    with BACKENDS[request.param](request, tmp_path) as backends, installed(tmp_path, backends) as installation:
         yield installation
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An installation with API and worker that the tests of a module share."""
-    with installed(tmp_path_factory.mktemp("running")) as installation:
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An embedded installation with API and worker that the tests of a module share."""
+    data = tmp_path_factory.mktemp("running")
+    with files(request, data) as backends, installed(data, backends) as installation:
         installation.start_api()
         installation.start_worker()
         yield installation

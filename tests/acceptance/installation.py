@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.acceptance.backends import Backends
 
 ROOT = Path(__file__).parents[2]
 CLIPS = ROOT / "tests" / "data" / "clips"
@@ -88,10 +89,10 @@ def gone(pids: list[int], within: float = PATIENCE) -> None:
 
 @dataclass
 class Installation:
-    """One data directory, and the programs that work on it."""
+    """A directory, the backends beside it, and the programs that work on them."""
 
     data: Path
-    settings: dict[str, str] = field(default_factory=dict)
+    backends: Backends
     programs: list[Program] = field(default_factory=list)
     url: str = ""
 
@@ -105,7 +106,7 @@ class Installation:
             "ANTIPHON_SWEEP_SECONDS": "0.5",
             "ANTIPHON_RETRY_BASE_SECONDS": "0.1",
             "ANTIPHON_HEALTH_PORT": "0",
-            **self.settings,
+            **self.backends.settings,
             **{f"ANTIPHON_{name.upper()}": value for name, value in settings.items()},
         }
         (self.data / "scratch").mkdir(exist_ok=True)
@@ -131,7 +132,7 @@ async def main():
 
 asyncio.run(main())
 """
-        environment = {**os.environ, "ANTIPHON_DATA": str(self.data / "files")}
+        environment = {**os.environ, "ANTIPHON_DATA": str(self.data / "files"), **self.backends.settings}
         subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
     def start_api(self, **settings: str) -> Program:
@@ -207,8 +208,8 @@ asyncio.run(main())
 
 
 @contextmanager
-def installed(data: Path) -> Iterator[Installation]:
-    installation = Installation(data)
+def installed(data: Path, backends: Backends) -> Iterator[Installation]:
+    installation = Installation(data, backends)
     installation.migrate()
     try:
         yield installation

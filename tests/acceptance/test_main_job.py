@@ -13,6 +13,20 @@ def words_of(text: str) -> list[str]:
     return "".join(letter for letter in text.lower() if letter.isalpha() or letter.isspace()).split()
 
 
+def test_the_main_job_runs_on_every_combination_of_backends(anywhere: Installation, short_recording: Path) -> None:
+    anywhere.start_api()
+    anywhere.start_worker()
+    job = anywhere.submit(short_recording)
+    lived = [(event, number) for event, number, _ in anywhere.events(job) if number is not None]
+    assert lived == [("state", 1), ("state", 2), ("result", 3)]
+    assert "dashwood" in anywhere.result(job)["text"].lower()
+    with anywhere.client() as client:
+        sound = client.get(f"/v1/jobs/{job}/result/pitch.csv", headers={"Range": "bytes=0-4"})
+        assert (sound.status_code, sound.text) == (206, "time,")
+        assert client.delete(f"/v1/jobs/{job}").status_code == 204
+        assert client.get(f"/v1/jobs/{job}").status_code == 410
+
+
 def test_a_clip_comes_back_as_words_pitch_and_sentiment(running: Installation, short_recording: Path) -> None:
     job = running.submit(short_recording)
     ended = running.wait_until_ended(job)
