@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from antiphon_cli.doctor.check import Verdict
+from antiphon.resource import Verdict
 from antiphon_cli.doctor.machine import data_directory, model
 from antiphon_cli.errors import ExitCode
 from antiphon_cli.main import app

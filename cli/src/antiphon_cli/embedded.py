@@ -5,10 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from antiphon.events import open_events
 from antiphon.pools import Pool
-from antiphon.ports import PortSettings
-from antiphon.store import open_store
+from antiphon.ports import PortSettings, open_ports
 from antiphon.store.schema import migrate
 from antiphon_cli.supervisor.listener import url_of
 from antiphon_cli.supervisor.program import HEALTH_PORT, LIFELINE, Program
@@ -18,10 +16,11 @@ DRAIN_SECONDS = 10
 
 
 async def prepare(settings: PortSettings, pool: Pool) -> None:
-    """Bring the store up to date, and register the one pool. Raises AntiphonError."""
+    """Bring the store up to date, register the one pool, and make its queues. Raises AntiphonError."""
     await migrate(settings.store())
-    async with open_events(settings.events()) as events, open_store(settings.store(), events) as store:
-        await store.put_pool(pool)
+    async with open_ports(settings) as ports:
+        await ports.store.put_pool(pool)
+        await ports.queue.prepare(pool.name)
 
 
 def programs(data: Path, pool: Pool, listener: socket.socket) -> list[Program]:

@@ -276,5 +276,5 @@ def test_an_address_without_a_file_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["", "queue.db", "kafka://host"])
 def test_an_unknown_scheme_is_refused_with_the_known_ones(url: str) -> None:
-    with pytest.raises(SettingsError, match="known are: .*sqlite"):
+    with pytest.raises(SettingsError, match=r"known are: .*sqlite"):
         open_queue(url)

@@ -21,7 +21,7 @@ def doctor(as_json: parameters.Json = False, quiet: parameters.Quiet = False) ->
 
     Changes nothing. The exit code is 1 if a check fails; warnings do not count. With --quiet only what is not well.
     """
-    from antiphon_cli.doctor.check import Verdict
+    from antiphon.resource import Verdict
     from antiphon_cli.doctor.settings import settings
 
     found, checks = settings(), _checks()
@@ -37,9 +37,9 @@ def _checks() -> list["Check"]:
     import asyncio
     import os
 
+    from antiphon.resource import Verdict
     from antiphon_api.settings import ApiSettings
     from antiphon_cli.doctor import backends, machine
-    from antiphon_cli.doctor.check import Verdict
     from antiphon_cli.doctor.settings import wrong_settings
     from antiphon_worker.settings import WorkerSettings
 
@@ -58,7 +58,7 @@ def _print(found: list["Setting"], checks: list["Check"], *, quiet: bool) -> Non
     from rich.console import Console
     from rich.text import Text
 
-    from antiphon_cli.doctor.check import Verdict
+    from antiphon.resource import Verdict
     from antiphon_cli.tables import print_table
 
     console = Console(soft_wrap=True, highlight=False)

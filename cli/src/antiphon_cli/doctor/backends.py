@@ -1,7 +1,8 @@
 """Checks of what keeps the work: store, queue, blobs, events."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from antiphon.blobs import open_blobs
@@ -9,37 +10,40 @@ from antiphon.errors import AntiphonError, SchemaOutdated
 from antiphon.events import open_events
 from antiphon.ports import PortSettings
 from antiphon.queue import open_queue
+from antiphon.resource import Finding, Resource, Verdict
 from antiphon.store import open_store
-from antiphon.store.schema import HEAD
-from antiphon_cli.doctor.check import Check, Verdict
+from antiphon.store.base import Store
+from antiphon_cli.doctor.check import Check
 from antiphon_cli.masking import masked
 
-_PATIENCE = 5.0
+_PATIENCE = 20.0
+"""Seconds: some need a dozen answers of a service that may be far away."""
 
 
 async def backends(settings: PortSettings) -> list[Check]:
-    """Ask each of the four to do its work."""
+    """Ask each of the four whether it can do its work, with the rights that it needs and no more."""
     return [
-        await _checked("store", settings.store(), lambda: _store(settings)),
-        await _checked("queue", settings.queue(), lambda: _queue(settings)),
-        await _checked("blobs", settings.blobs(), lambda: _blobs(settings)),
-        await _checked("events", settings.events(), lambda: _events(settings)),
+        *await _checked("store", settings.store(), lambda: _store(settings)),
+        *await _checked("queue", settings.queue(), lambda: open_queue(settings.queue())),
+        *await _checked("blobs", settings.blobs(), lambda: open_blobs(settings.blobs())),
+        *await _checked("events", settings.events(), lambda: open_events(settings.events())),
     ]
 
 
-async def _checked(name: str, url: str, ask: Callable[[], Awaitable[str]]) -> Check:
+async def _checked(name: str, url: str, opened: Callable[[], AbstractAsyncContextManager[Resource]]) -> list[Check]:
     where = masked(url)
     if not _made(url):
-        return Check(name, Verdict.OK, f"{where}: not made yet; `antiphon up` makes it")
+        return [Check(name, Verdict.OK, f"{where}: not made yet; `antiphon up` makes it")]
     try:
-        async with asyncio.timeout(_PATIENCE):
-            return Check(name, Verdict.OK, f"{where}: {await ask()}")
+        async with asyncio.timeout(_PATIENCE), opened() as backend:
+            findings = [Finding(Verdict.OK, await _summary(backend)), *await backend.examine()]
     except SchemaOutdated as error:
-        return Check(name, Verdict.FAIL, f"{where}: {error}", "Run `antiphon migrate`; `antiphon up` does so itself.")
+        findings = [Finding(Verdict.FAIL, str(error), "Run `antiphon migrate`; `antiphon up` does so itself.")]
     except AntiphonError as error:
-        return Check(name, Verdict.FAIL, f"{where}: {error}", f"Check ANTIPHON_{name.upper()}_URL and what runs there.")
+        findings = [Finding(Verdict.FAIL, str(error), f"Check ANTIPHON_{name.upper()}_URL and what runs there.")]
     except TimeoutError:
-        return Check(name, Verdict.FAIL, f"{where}: no answer within {_PATIENCE:.0f} s", "Check what runs there.")
+        findings = [Finding(Verdict.FAIL, f"no answer within {_PATIENCE:.0f} s", "Check what runs there.")]
+    return [Check(name, each.verdict, f"{where}: {each.finding}", each.advice) for each in findings]
 
 
 def _made(url: str) -> bool:
@@ -48,27 +52,15 @@ def _made(url: str) -> bool:
     return scheme not in {"sqlite", "file"} or Path(path.removeprefix("/") if scheme == "sqlite" else path).exists()
 
 
-async def _store(settings: PortSettings) -> str:
+@asynccontextmanager
+async def _store(settings: PortSettings) -> AsyncIterator[Store]:
     async with open_events(settings.events()) as events, open_store(settings.store(), events) as store:
-        await store.ping()
-        pools = await store.pools()
-    return f"schema {HEAD}, pools: {', '.join(f'{pool.name} ({pool.model})' for pool in pools) or 'none yet'}"
+        yield store
 
 
-async def _queue(settings: PortSettings) -> str:
-    async with open_queue(settings.queue()) as queue:
-        await queue.ping()
-        depths = (await queue.depth()).values()
-    return f"{sum(depth.alive for depth in depths)} messages in pool default, {sum(d.dead for d in depths)} dead"
-
-
-async def _blobs(settings: PortSettings) -> str:
-    async with open_blobs(settings.blobs()) as blobs:
-        await blobs.ping()
-    return "answers"
-
-
-async def _events(settings: PortSettings) -> str:
-    async with open_events(settings.events()) as events:
-        await events.ping()
+async def _summary(backend: Resource) -> str:
+    await backend.ping()
+    if isinstance(backend, Store):
+        pools = ", ".join(f"{pool.name} ({pool.model})" for pool in await backend.pools())
+        return f"answers; pools: {pools or 'none yet'}"
     return "answers"

@@ -1,13 +1,8 @@
 """What the doctor found about one thing."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Verdict(StrEnum):
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
+from antiphon.resource import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from antiphon.resource import Verdict
 from antiphon_cli.client import Client
-from antiphon_cli.doctor.check import Check, Verdict
+from antiphon_cli.doctor.check import Check
 from antiphon_cli.errors import CommandError, PortTaken, SupervisorError
 from antiphon_cli.masking import masked
 from antiphon_cli.supervisor.listener import listen

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from antiphon.ports import PortSettings
+from antiphon.resource import Verdict
 from antiphon_api.settings import ApiSettings
-from antiphon_cli.doctor.check import Check, Verdict
+from antiphon_cli.doctor.check import Check
 from antiphon_cli.masking import masked
 from antiphon_cli.parameters import DEFAULT_URL
 from antiphon_cli.settings import faults, variable

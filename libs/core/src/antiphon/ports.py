@@ -30,10 +30,19 @@ class PortSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ANTIPHON_", extra="ignore")
 
     data: Path = Field(default_factory=default_data, description="Directory of the embedded store, queue and blobs.")
-    store_url: str = Field(default="", description="sqlite:////path/to/store.db; a file below `data` when empty.")
-    queue_url: str = Field(default="", description="sqlite:////path/to/queue.db; a file below `data` when empty.")
-    blobs_url: str = Field(default="", description="file:///path/to/directory; one below `data` when empty.")
-    events_url: str = Field(default="", description="How changes in the store wake others; follows the store if empty.")
+    store_url: str = Field(
+        default="", description="sqlite:////path/store.db or postgresql://user@host/name; a file in `data` when empty."
+    )
+    queue_url: str = Field(
+        default="", description="sqlite:////path/queue.db, redis://host:6379/0 or sqs://; a file in `data` when empty."
+    )
+    blobs_url: str = Field(
+        default="", description="file:///path/directory or s3://bucket/prefix; a directory in `data` when empty."
+    )
+    events_url: str = Field(
+        default="",
+        description="How changes in the store wake others: redis://host:6379/0, or the store's own URL, as when empty.",
+    )
     sweep_seconds: float = Field(default=15.0, gt=0, description="Seconds between two looks of the sweeper.")
 
     def store(self) -> str:
