@@ -18,6 +18,7 @@ from antiphon_speech.errors import EngineUnavailable
 from antiphon_speech.transcribe.models import locate_model
 
 _OURS = ("antiphon", "antiphon-speech", "antiphon-api", "antiphon-worker", "antiphon-cli")
+_OUR_EXTRA = re.compile(r"extra\s*==\s*['\"](engines|aws|postgresql|redis)['\"]")
 _OLDEST = (3, 11)
 _LITTLE = 2 << 30
 _NOTHING = 200 << 20
@@ -103,14 +104,14 @@ def _who_answers(name: str, url: str) -> Check:
 
 
 def _required(distribution: str) -> Iterator[str]:
-    """What it requires, its engines included. Markers of other extras and platforms are left out."""
+    """What it requires, engines and backends included. Markers of other extras and platforms are left out."""
     try:
         found = requires(distribution) or []
     except PackageNotFoundError:
         return
     for requirement in found:
         name, _, marker = requirement.partition(";")
-        if not marker or re.fullmatch(r"\s*extra\s*==\s*['\"]engines['\"]\s*", marker):
+        if not marker or _OUR_EXTRA.fullmatch(marker.strip()):
             yield re.split(r"[\s\[<>=!~(]", name.strip(), maxsplit=1)[0]
 
 
