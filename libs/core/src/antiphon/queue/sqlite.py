@@ -33,6 +33,7 @@ from typing import Any, ClassVar, TypeVar
 from antiphon.errors import MessageInvalid, Unavailable
 from antiphon.jobs import Priority
 from antiphon.messages import DEFAULT_POOL, MAX_BYTES, Message, decode
+from antiphon.queue import sqlite_statements as statements
 from antiphon.queue.base import PRIORITIES, Capability, DeadLetter, Depth, Queue, Received, SendOutcome, Waiting
 from antiphon.queue.sqlite_file import DAMAGE, LOCKS, QueueFile, explained, primary_code
 from antiphon.queue.weights import WeightedDraw
@@ -48,38 +49,6 @@ LOCK_PATIENCE = 5.0
 CHECKPOINT_AFTER = 8000
 """Rows to change before the next checkpoint: at most some 30 MB of write-ahead log."""
 
-# message_by_key refuses the second living message of a key
-SEND = "INSERT INTO message (pool, priority, visible_at, key, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-# message_by_turn: no sorting
-WAITING = """
-    SELECT id, visible_at, deliveries + 1, body FROM message
-    WHERE pool = ? AND priority = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?"""
-# what another receiver took since has another visible_at
-TAKE = "UPDATE message SET token = ?, visible_at = ?, deliveries = deliveries + 1 WHERE id = ? AND visible_at = ?"
-EXTEND = "UPDATE message SET visible_at = ? WHERE id = ? AND token = ?"
-ACK = "DELETE FROM message WHERE id = ? AND token = ?"
-RELEASE = "UPDATE message SET visible_at = ?, token = NULL WHERE id = ? AND token = ?"
-BURY = """
-    INSERT INTO dead (id, pool, priority, key, body, reason, died_at)
-    SELECT ?, pool, priority, key, body, ?, ? FROM message WHERE id = ? AND token = ?"""
-# message_by_turn: one step per priority
-NEXT = "SELECT min(visible_at) FROM message WHERE pool = ? AND priority = ?"
-DEAD = "SELECT id, body, reason, died_at FROM dead WHERE pool = ? ORDER BY number LIMIT ?"
-REDRIVE = """
-    INSERT INTO message (pool, priority, visible_at, key, body)
-    SELECT pool, priority, ?, key, body FROM dead WHERE id = ? AND pool = ? ON CONFLICT DO NOTHING"""
-FORGET = "DELETE FROM dead WHERE id = ? AND pool = ?"
-# message_by_turn for what is due; rows of the others are read for their token
-DEPTH = """
-    SELECT priority, sum(available), sum(in_flight), sum(delayed), sum(dead) FROM (
-        SELECT priority, count(*) AS available, 0 AS in_flight, 0 AS delayed, 0 AS dead
-        FROM message WHERE pool = ?1 AND priority IN (0, 1, 2) AND visible_at <= ?2 GROUP BY priority
-        UNION ALL
-        SELECT priority, 0, sum(token IS NOT NULL), sum(token IS NULL), 0
-        FROM message WHERE pool = ?1 AND priority IN (0, 1, 2) AND visible_at > ?2 GROUP BY priority
-        UNION ALL
-        SELECT priority, 0, 0, 0, count(*) FROM dead WHERE pool = ?1 GROUP BY priority
-    ) GROUP BY priority"""
 REASON_LENGTH = 1000
 
 T = TypeVar("T")
@@ -139,7 +108,7 @@ class SqliteQueue(Queue):
         rows = [(m.pool, m.priority, visible_at, m.key, m.encode()) for m in messages]
         fits = [len(row[4]) <= MAX_BYTES for row in rows]
         fitting = rows if all(fits) else [row for row, fit in zip(rows, fits, strict=True) if fit]
-        changed = iter(await self._run(lambda connection: _each(connection, SEND, fitting), look=True))
+        changed = iter(await self._run(lambda connection: _each(connection, statements.SEND, fitting), look=True))
         self._wake()
         sent, duplicate, failed = SendOutcome.SENT, SendOutcome.DUPLICATE, SendOutcome.FAILED
         return [(sent if next(changed) else duplicate) if fit else failed for fit in fits]
@@ -169,16 +138,16 @@ class SqliteQueue(Queue):
     async def extend(self, received: Sequence[Received], lease: float) -> list[bool]:
         until = self._clock() + lease
         rows = [(until, *_row_of(each)) for each in received]
-        return await self._run(lambda connection: _each(connection, EXTEND, rows))
+        return await self._run(lambda connection: _each(connection, statements.EXTEND, rows))
 
     async def ack(self, received: Sequence[Received]) -> list[bool]:
         rows = [_row_of(each) for each in received]
-        return await self._run(lambda connection: _each(connection, ACK, rows))
+        return await self._run(lambda connection: _each(connection, statements.ACK, rows))
 
     async def release(self, received: Sequence[Received], *, delay: float = 0.0) -> list[bool]:
         visible_at = self._clock() + delay
         rows = [(visible_at, *_row_of(each)) for each in received]
-        released = await self._run(lambda connection: _each(connection, RELEASE, rows))
+        released = await self._run(lambda connection: _each(connection, statements.RELEASE, rows))
         self._wake()
         return released
 
@@ -191,14 +160,18 @@ class SqliteQueue(Queue):
             lambda connection: [
                 Waiting(body, priority, deliveries - 1)
                 for priority in Priority
-                for *_, deliveries, body in connection.execute(WAITING, (pool, priority, self._clock(), limit))
+                for *_, deliveries, body in connection.execute(
+                    statements.WAITING, (pool, priority, self._clock(), limit)
+                )
             ],
             look=True,
         )
         return rows[:limit]
 
     async def dead(self, limit: int, *, pool: str = DEFAULT_POOL) -> list[DeadLetter]:
-        rows = await self._run(lambda connection: connection.execute(DEAD, (pool, limit)).fetchall(), look=True)
+        rows = await self._run(
+            lambda connection: connection.execute(statements.DEAD, (pool, limit)).fetchall(), look=True
+        )
         return [DeadLetter(*row) for row in rows]
 
     async def redrive(self, ids: Sequence[str], *, pool: str = DEFAULT_POOL) -> int:
@@ -206,8 +179,8 @@ class SqliteQueue(Queue):
 
         def move(connection: sqlite3.Connection) -> int:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(REDRIVE, [(now, each, pool) for each in ids])
-            moved = connection.executemany(FORGET, [(each, pool) for each in ids]).rowcount
+            connection.executemany(statements.REDRIVE, [(now, each, pool) for each in ids])
+            moved = connection.executemany(statements.FORGET, [(each, pool) for each in ids]).rowcount
             connection.execute("COMMIT")
             return max(0, moved)
 
@@ -217,12 +190,12 @@ class SqliteQueue(Queue):
 
     async def delete_dead(self, ids: Sequence[str], *, pool: str = DEFAULT_POOL) -> int:
         rows = [(each, pool) for each in ids]
-        return sum(await self._run(lambda connection: _each(connection, FORGET, rows), look=True))
+        return sum(await self._run(lambda connection: _each(connection, statements.FORGET, rows), look=True))
 
     async def depth(self, pool: str = DEFAULT_POOL) -> Mapping[Priority, Depth]:
         await self._current()
         depths = dict.fromkeys(Priority, Depth())
-        for priority, *counts in await asyncio.to_thread(self._file.read, DEPTH, (pool, self._clock())):
+        for priority, *counts in await asyncio.to_thread(self._file.read, statements.DEPTH, (pool, self._clock())):
             depths[Priority(priority)] = Depth(*counts)
         return depths
 
@@ -240,13 +213,15 @@ class SqliteQueue(Queue):
             now = self._clock()
             waiting: list[Row] = []
             for priority in self._draw.order(self._random, among=priorities):
-                waiting += connection.execute(WAITING, (pool, priority.value, now, limit - len(waiting))).fetchall()
+                waiting += connection.execute(
+                    statements.WAITING, (pool, priority.value, now, limit - len(waiting))
+                ).fetchall()
                 if len(waiting) == limit:
                     break
             if not waiting:
                 return []
             until = now + lease
-            ours = _each(connection, TAKE, [(token, until, row[0], row[1]) for row in waiting])
+            ours = _each(connection, statements.TAKE, [(token, until, row[0], row[1]) for row in waiting])
             if all(ours):
                 return waiting
             if any(ours):
@@ -270,8 +245,8 @@ class SqliteQueue(Queue):
             moved = []
             connection.execute("BEGIN IMMEDIATE")
             for id_, token, reason in rows:
-                connection.execute(BURY, (secrets.token_hex(8), _storable(reason), now, id_, token))
-                moved.append(connection.execute(ACK, (id_, token)).rowcount == 1)
+                connection.execute(statements.BURY, (secrets.token_hex(8), _storable(reason), now, id_, token))
+                moved.append(connection.execute(statements.ACK, (id_, token)).rowcount == 1)
             connection.execute("COMMIT")
             return moved
 
@@ -405,7 +380,7 @@ def _each(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -
 
 def _outlook(connection: sqlite3.Connection, pool: str, priorities: Iterable[Priority]) -> float:
     """When the next message becomes visible."""
-    times = [connection.execute(NEXT, (pool, priority.value)).fetchone()[0] for priority in priorities]
+    times = [connection.execute(statements.NEXT, (pool, priority.value)).fetchone()[0] for priority in priorities]
     return min((at for at in times if at is not None), default=math.inf)
 
 
