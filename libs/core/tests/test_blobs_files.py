@@ -180,6 +180,66 @@ async def test_a_deleted_prefix_leaves_no_directory(blobs: FileBlobs, root: Path
     assert set(modes(root)) == {".", "+incoming", "tenant", "tenant/other"}
 
 
+async def test_a_moved_blob_has_its_new_name_safely_before_the_old_one_goes_and_leaves_no_directory(
+    blobs: FileBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_bytes(blobs, "standard/tenant/job/source", b"x")
+    await put_bytes(blobs, "standard/other", b"x")
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(str(Path(f"/dev/fd/{descriptor}").resolve().relative_to(root)))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    await blobs.move("standard/tenant/job/source", "ephemeral/tenant/source")
+    assert synced == ["ephemeral/tenant", "ephemeral", ".", "standard"]
+    assert set(modes(root)) == {
+        *(".", "+incoming", "ephemeral", "ephemeral/tenant", "ephemeral/tenant/source", "standard", "standard/other")
+    }
+
+
+async def test_a_move_that_would_continue_another_key_moves_nothing(blobs: FileBlobs) -> None:
+    await put_bytes(blobs, "a", b"x")
+    await put_bytes(blobs, "b", b"y")
+    for to in ("b/c", "a/b"):
+        with pytest.raises(ValueError, match="cannot both be blobs"):
+            await blobs.move("a", to)
+    assert await read_all(blobs, "a", 10) == b"x"
+
+
+async def test_a_blob_that_goes_while_it_is_moved_is_not_found(
+    blobs: FileBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = os.mkdir
+
+    def raced(path: Path, mode: int) -> None:
+        (root / "from" / "source").unlink()
+        mkdir(path, mode)
+
+    await put_bytes(blobs, "from/source", b"x")
+    monkeypatch.setattr(os, "mkdir", raced)
+    with pytest.raises(BlobNotFound):
+        await blobs.move("from/source", "to/source")
+
+
+async def test_a_move_whose_directory_is_deleted_again_and_again_keeps_the_blob(
+    blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_bytes(blobs, "from/source", b"x")
+    monkeypatch.setattr(os, "mkdir", lambda *_: None)
+    with pytest.raises(Unavailable, match="deleted again and again"):
+        await blobs.move("from/source", "to/source")
+    assert await read_all(blobs, "from/source", 10) == b"x"
+
+
+async def test_files_have_no_links(blobs: FileBlobs) -> None:
+    await put_bytes(blobs, "key", b"x")
+    assert await blobs.link("key", seconds=60) is None
+    assert await blobs.upload_link("key", seconds=60, size=1) is None
+
+
 async def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match=f"{tmp_path}/file/blobs"):

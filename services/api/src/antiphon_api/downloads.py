@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import structlog
 from starlette.responses import Response, StreamingResponse
 
 from antiphon.blobs.base import Blobs
+from antiphon.disposition import attachment
 from antiphon.errors import BlobNotFound
 from antiphon.jobs import Artifact
 from antiphon_api import ranges
@@ -36,7 +36,7 @@ class Download:
         if ranges.unchanged(self.if_none_match, etag):
             return Response(status_code=304, headers=headers)
         if self.attached:
-            headers["Content-Disposition"] = _disposition(artifact.name)
+            headers["Content-Disposition"] = attachment(artifact.name)
             headers["Accept-Ranges"] = "bytes"
         asked = self.range if self.method == "GET" else None  # RFC 9110, section 14.2
         span = ranges.requested(asked, self.if_range, etag, artifact.size)
@@ -67,10 +67,3 @@ async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield chunk
 
     return all_of_them()
-
-
-def _disposition(name: str) -> str:
-    """RFC 6266: plain for names that are, encoded for the others."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in name)
-    encoded = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
-    return f'attachment; filename="{plain}"{encoded}'

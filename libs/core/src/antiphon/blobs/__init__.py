@@ -1,10 +1,10 @@
 """Blobs keep what is too large for the store: recordings and artifacts."""
 
-from antiphon.blobs.base import Blob, Blobs, check_key, put_bytes, read_all
+from antiphon.blobs.base import Blob, Blobs, UploadLink, check_key, put_bytes, read_all
 from antiphon.errors import SettingsError
 from antiphon.urls import adapter_for
 
-__all__ = ["Blob", "Blobs", "check_key", "open_blobs", "put_bytes", "read_all"]
+__all__ = ["Blob", "Blobs", "UploadLink", "check_key", "open_blobs", "put_bytes", "read_all"]
 
 
 _SETTING = "ANTIPHON_BLOBS_URL"

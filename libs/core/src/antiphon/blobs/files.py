@@ -107,6 +107,11 @@ class FileBlobs(Blobs):
     async def delete_prefix(self, prefix: str) -> int:
         return await self._in_thread(_delete, self._path(prefix))
 
+    async def move(self, key: str, to: str) -> None:
+        source, target = self._path(key), self._path(to)
+        if not await self._in_thread(_move, source, target, self._root):
+            raise BlobNotFound(key)
+
     def _path(self, key: str) -> Path:
         check_key(key)
         return self._root / key
@@ -205,6 +210,25 @@ def _rename(source: Path, target: Path, root: Path) -> None:
         _sync_directory(directory)
         if directory == root:
             break
+
+
+def _move(source: Path, target: Path, root: Path) -> bool:
+    """Whether there was a blob to be moved."""
+    if not source.is_file():
+        return False
+    try:
+        _rename(source, target, root)
+    except FileNotFoundError:
+        if source.exists():
+            raise
+        return False  # deleted, or moved by somebody else, since we looked
+    directory = source.parent
+    with suppress(OSError):  # the first one that holds other blobs stays
+        while directory != root:
+            directory.rmdir()
+            directory = directory.parent
+    _sync_directory(directory)
+    return True
 
 
 def _delete(path: Path) -> int:
