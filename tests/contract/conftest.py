@@ -12,14 +12,19 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.contract.s3_backend import s3_blobs
+from tests.contract.stores import STORES, Told, opened
+from tests.contract.stores import Clock as StoreClock
 
 from antiphon.blobs import Blobs
 from antiphon.blobs.files import FileBlobs
 from antiphon.events import Events
 from antiphon.events.sqlite import SqliteEvents
 from antiphon.messages import DEFAULT_POOL, Message
-from antiphon.queue import Queue, Received
+from antiphon.queue import Capability, Depth, Queue, Received
 from antiphon.queue.sqlite import SqliteQueue
+from antiphon.store import schema
+from antiphon.store.base import Store
 
 RunPython = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
@@ -29,7 +34,8 @@ LONG = 60.0
 
 
 def message(job: str = "job", **fields: Any) -> Message:
-    return Message(job, fields.pop("round", 1), fields.pop("leg", 0), **fields)
+    """A message of a tenant of its own, unless that is said: no leased one then holds back others, even in order."""
+    return Message(job, fields.pop("round", 1), fields.pop("leg", 0), **{"tenant": job, **fields})
 
 
 def messages(count: int, **fields: Any) -> list[Message]:
@@ -38,6 +44,11 @@ def messages(count: int, **fields: Any) -> list[Message]:
 
 def jobs(received: Sequence[Received]) -> list[str]:
     return [each.message.job for each in received]
+
+
+def counted(queue: Queue, depth: Depth) -> Depth | tuple[int, int]:
+    """What of a depth can be compared."""
+    return depth if Capability.EXACT_DEPTH in queue.capabilities else (depth.alive, depth.dead)
 
 
 async def drain(queue: Queue, limit: int = 10, *, pool: str = "default") -> list[Received]:
@@ -68,6 +79,10 @@ class QueueBackend(abc.ABC):
 
     lease: float
     """A lease for tests that wait for its end: short where waiting is real, else long enough for a slow machine."""
+    many = 1000
+    """Messages for tests of many: fewer where each takes milliseconds."""
+    examples = 60
+    """Of a sequence of calls."""
     url: str
     """Where another process finds the same queues."""
     clock: Clock
@@ -138,15 +153,45 @@ class SqliteEventsBackend(EventsBackend):
             connection.execute("INSERT INTO change DEFAULT VALUES")
 
 
+def _postgresql_events(request: pytest.FixtureRequest) -> EventsBackend:
+    from tests.contract.postgresql_backends import PostgresqlEventsBackend
+
+    return PostgresqlEventsBackend(request)
+
+
+def _redis_events(request: pytest.FixtureRequest) -> EventsBackend:
+    from tests.contract.redis_backends import RedisEventsBackend
+
+    return RedisEventsBackend(request)
+
+
+def _redis_queue(request: pytest.FixtureRequest) -> QueueBackend:
+    from tests.contract.redis_backends import RedisQueueBackend
+
+    return RedisQueueBackend(request)
+
+
+def _sqs_queue(request: pytest.FixtureRequest, *, fifo: bool) -> QueueBackend:
+    from tests.contract.sqs_backend import SqsQueueBackend
+
+    return SqsQueueBackend(request, fifo=fifo)
+
+
 # each takes the test's request, by whose fixtures it gets at its server, and a directory of the test's own
 QUEUES: dict[str, Callable[[pytest.FixtureRequest, Path], QueueBackend]] = {
     "sqlite": lambda _, directory: SqliteQueueBackend(directory),
+    "redis": lambda request, _: _redis_queue(request),
+    "sqs": lambda request, _: _sqs_queue(request, fifo=False),
+    "sqs fifo": lambda request, _: _sqs_queue(request, fifo=True),
 }
 BLOBS: dict[str, Callable[[pytest.FixtureRequest, Path], Blobs]] = {
     "files": lambda _, directory: FileBlobs(directory / "blobs"),
+    "s3": lambda request, _: s3_blobs(request),
 }
 EVENTS: dict[str, Callable[[pytest.FixtureRequest, Path], EventsBackend]] = {
     "sqlite": lambda _, directory: SqliteEventsBackend(directory),
+    "postgresql": lambda request, _: _postgresql_events(request),
+    "redis": lambda request, _: _redis_events(request),
 }
 
 
@@ -182,6 +227,32 @@ def lease(queues: QueueBackend) -> float:
 async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
     async with BLOBS[request.param](request, tmp_path) as blobs:
         yield blobs
+
+
+@pytest.fixture
+def store_clock() -> StoreClock:
+    return StoreClock()
+
+
+@pytest.fixture
+def told() -> Told:
+    """What a store told others of."""
+    return Told()
+
+
+@pytest.fixture(params=STORES)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/deep/store.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def store(store_url: str, told: Told, store_clock: StoreClock) -> AsyncIterator[Store]:
+    await schema.migrate(store_url)
+    async with opened(store_url, told, store_clock) as store:
+        yield store
 
 
 @pytest.fixture(params=EVENTS)

@@ -7,7 +7,7 @@ from itertools import count
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from tests.contract.conftest import LONG, Clock, QueueBackend, RunPython
+from tests.contract.conftest import LONG, Clock, QueueBackend, RunPython, counted, message
 
 from antiphon.jobs import Priority
 from antiphon.messages import Message
@@ -74,6 +74,12 @@ async def test_a_send_over_another_connection_wakes_a_waiting_receive(queue: Que
     assert received.message.job == "job"
 
 
+async def test_a_receive_that_found_nothing_finds_what_is_sent_afterwards(queue: Queue, other_queue: Queue) -> None:
+    assert await queue.receive(1, wait=0, lease=LONG) == []
+    await other_queue.send([message()])
+    assert len(await queue.receive(1, wait=0, lease=LONG)) == 1
+
+
 async def test_a_release_over_another_connection_wakes_a_waiting_receive(queue: Queue, other_queue: Queue) -> None:
     await other_queue.send([Message("job", 1, 0)])
     held = await other_queue.receive(1, wait=LONG, lease=LONG)
@@ -97,7 +103,7 @@ async def test_a_send_of_another_process_wakes_a_waiting_receive(
 
 
 async def test_many_receivers_never_share_a_message(queues: QueueBackend, queue: Queue) -> None:
-    sent = [Message(f"job-{number}", 1, 0, priority=Priority(number % 3)) for number in range(300)]
+    sent = [message(f"job-{number}", priority=Priority(number % 3)) for number in range(queues.many // 3)]
     await queue.send(sent)
 
     async def work(limit: int) -> list[str]:
@@ -115,15 +121,15 @@ async def test_many_receivers_never_share_a_message(queues: QueueBackend, queue:
 
 async def test_processes_never_share_a_message(queue: Queue, queues: QueueBackend, run_python: RunPython) -> None:
     workers = [await run_python(WORKER, queues.url) for _ in range(3)]
-    sent = [f"job-{number}" for number in range(1500)]
-    await queue.send([Message(job, 1, 0) for job in sent[:1000]])
+    sent = [f"job-{number}" for number in range(queues.many * 3 // 2)]
+    await queue.send([message(job) for job in sent[: queues.many]])
     for worker in workers:
         assert await line(worker.stdout) == "ready"
     for worker in workers:
         assert worker.stdin is not None
         worker.stdin.write(b"go\n")
-    for job in sent[1000:]:
-        await queue.send([Message(job, 1, 0)])
+    for job in sent[queues.many :]:
+        await queue.send([message(job)])
         await asyncio.sleep(0)
     done = [(await worker.communicate())[0].decode().split() for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0]
@@ -165,6 +171,7 @@ class AnySequenceOfCalls(RuleBasedStateMachine):
         self.pool = f"pool-{next(self.pools)}"  # examples share the backend
         self.now = 0.0
         self.living: dict[str, Living] = {}
+        self.numbers = count()
         self.receipts: list[Received] = []
         self.dead: dict[str, Message] = {}
         self.queues = [backend.connect(), backend.connect()]
@@ -176,18 +183,20 @@ class AnySequenceOfCalls(RuleBasedStateMachine):
             self.run(queue.close())
 
     def message(self, job: int, priority: Priority) -> Message:
-        if Capability.DEDUPLICATION not in self.queues[0].capabilities:
-            job = len(self.receipts) * 1000 + len(self.living) + len(self.dead)  # one that was not there before
-        return Message(f"job-{job}", 1, 0, pool=self.pool, priority=priority)
+        if not self.can(Capability.DEDUPLICATION):
+            job = next(self.numbers)  # one that was not there before
+        return message(f"job-{job}", pool=self.pool, priority=priority)
 
     @rule(at=SIDES, new=st.lists(st.tuples(st.integers(0, 5), PRIORITIES), max_size=4), delay=DELAYS)
     def send(self, at: int, new: list[tuple[int, Priority]], delay: float) -> None:
+        if self.can(Capability.ORDER):
+            delay = 0.0  # what order holds back is received, and counted, before it is due
         batch = [self.message(*each) for each in new]
         outcomes = self.run(self.queues[at].send(batch, delay=delay))
         assert len(outcomes) == len(batch)
-        for message, outcome in zip(batch, outcomes, strict=True):
-            assert outcome == (SendOutcome.DUPLICATE if message.key in self.living else SendOutcome.SENT)
-            self.living.setdefault(message.key, Living(message, self.now + delay))
+        for each, outcome in zip(batch, outcomes, strict=True):
+            assert outcome == (SendOutcome.DUPLICATE if each.key in self.living else SendOutcome.SENT)
+            self.living.setdefault(each.key, Living(each, self.now + delay))
 
     @rule(at=SIDES, limit=st.integers(1, 4), lease=LEASES)
     def receive(self, at: int, limit: int, lease: float) -> None:
@@ -239,8 +248,8 @@ class AnySequenceOfCalls(RuleBasedStateMachine):
         chosen = data.draw(st.lists(st.sampled_from(sorted(self.dead) or ["none"]), unique=True))
         messages = [self.dead.pop(id_) for id_ in chosen if id_ in self.dead]
         assert self.run(self.queues[at].redrive(chosen, pool=self.pool)) == len(messages)
-        for message in messages:
-            self.living.setdefault(message.key, Living(message, self.now))
+        for each in messages:
+            self.living.setdefault(each.key, Living(each, self.now))
 
     @rule(at=SIDES, data=st.data())
     def delete_dead(self, at: int, data: st.DataObject) -> None:
@@ -260,17 +269,21 @@ class AnySequenceOfCalls(RuleBasedStateMachine):
         for priority in Priority:
             alive = [each for each in self.living.values() if each.message.priority == priority]
             later = [each for each in alive if each.visible_at > self.now]
-            assert found[priority] == Depth(
+            expected = Depth(
                 available=len(alive) - len(later),
                 in_flight=sum(each.held is not None for each in later),
                 delayed=sum(each.held is None for each in later),
                 dead=sum(message.priority == priority for message in self.dead.values()),
             )
+            assert counted(self.queues[0], found[priority]) == counted(self.queues[0], expected)
+
+    def can(self, capability: Capability) -> bool:
+        return capability in self.queues[0].capabilities
 
     def some_receipts(self, data: st.DataObject) -> list[Received]:
         """Receipts old and new; where the backend does not check them, only those that are good."""
         usable = self.receipts
-        if Capability.CHECKED_RECEIPTS not in self.queues[0].capabilities:
+        if not self.can(Capability.CHECKED_RECEIPTS):
             usable = [
                 each.held for each in self.living.values() if each.held is not None and each.visible_at > self.now
             ]
@@ -293,5 +306,6 @@ def test_any_sequence_of_calls_agrees_with_a_dictionary(queues: QueueBackend) ->
                 super().__init__(queues, runner)
 
         run_state_machine_as_test(
-            Machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None, database=None)
+            Machine,
+            settings=settings(max_examples=queues.examples, stateful_step_count=40, deadline=None, database=None),
         )

@@ -1,14 +1,11 @@
-"""What every store promises. An adapter is one more name in ADAPTERS and one more branch of `store`."""
+"""What every store promises of jobs and their history. `stores.py` names the adapters."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import Connection
+from tests.contract.stores import Clock, Told, artifact, claim, new_job, opened
 
 from antiphon import lifecycle
 from antiphon.errors import (
@@ -18,126 +15,29 @@ from antiphon.errors import (
     JobNotFound,
     JobTerminal,
     LeaseHeld,
-    SchemaOutdated,
     StaleMessage,
 )
-from antiphon.events.base import Events, Listener
 from antiphon.ids import new_id
-from antiphon.jobs import Artifact, Claim, Failure, Job, Leg, Priority, Source, State
+from antiphon.jobs import Failure, State
 from antiphon.messages import Message
-from antiphon.pools import Pool
-from antiphon.retry import RetryPolicy
-from antiphon.store import schema
 from antiphon.store.base import Store, topic
-from antiphon.store.engine import open_database
-from antiphon.store.sql import SqlStore
-
-ADAPTERS = ["sqlite", "postgresql"]
-POLICY = RetryPolicy(attempts=3)
-
-
-class Clock:
-    """The database's time, in the hands of a test."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self, _: Connection) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
-class Told(Events):
-    """Remembers what it was told; the wake-ups themselves have a suite of their own."""
-
-    def __init__(self) -> None:
-        self.topics: list[str] = []
-
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
-    async def ping(self) -> None: ...
-
-    async def notify(self, topics: Collection[str]) -> None:
-        self.topics += topics
-
-    def listen(self, topic: str) -> AbstractAsyncContextManager[Listener]:
-        raise AssertionError(f"the store listens to nothing, not to {topic}")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture(params=ADAPTERS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/deep/store.db"
-    return str(request.getfixturevalue("postgres_url"))
-
-
-@asynccontextmanager
-async def opened(url: str, told: Told, clock: Clock) -> AsyncIterator[Store]:
-    async with SqlStore(open_database(url), told, clock) as store:
-        yield store
-
-
-@pytest.fixture
-async def store(url: str, told: Told, clock: Clock) -> AsyncIterator[Store]:
-    await schema.migrate(url)
-    async with opened(url, told, clock) as store:
-        yield store
-
-
-def new_job(**fields: object) -> Job:
-    job = Job(
-        id=new_id(),
-        tenant="default",
-        state=State.QUEUED,
-        priority=Priority.NORMAL,
-        source=Source("default/x/source", "x.wav", 10, "0" * 64),
-        options={"pipeline": "full"},
-        legs=(Leg("default", ("decode", "transcribe")),),
-        created_at=0.0,
-        metadata={"colour": "blue"},
-    )
-    return replace(job, **fields)  # type: ignore[arg-type]
-
-
-async def claim(store: Store, job: Job, worker: str = "w1", lease: float = 30.0) -> tuple[Job, Claim]:
-    decide = partial(lifecycle.claim, message=Message.of(job), worker=worker, lease=lease, policy=POLICY)
-    running = await store.change(job.tenant, job.id, decide)
-    held = Claim.of(running)
-    assert held is not None
-    return running, held
-
-
-def artifact(name: str, fence: int = 1, stage: str = "decode") -> Artifact:
-    return Artifact(name, stage, "application/json", 3, "0" * 64, f"default/x/{fence}/{name}", fence, 0.5)
 
 
 async def test_an_accepted_job_is_kept_whole_with_its_event_and_its_message(
-    store: Store, told: Told, clock: Clock
+    store: Store, told: Told, store_clock: Clock
 ) -> None:
-    wanted = new_job(expires_at=clock.now + 60, traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01")
+    wanted = new_job(expires_at=store_clock.now + 60, traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01")
     job = await store.accept(wanted)
-    assert job == replace(wanted, created_at=clock.now, due_at=clock.now, events=1)
+    assert job == replace(wanted, created_at=store_clock.now, due_at=store_clock.now, events=1)
     assert await store.job("default", job.id) == job
     [event] = await store.events("default", job.id)
-    assert (event.number, event.state, event.at) == (1, State.QUEUED, clock.now)
+    assert (event.number, event.state, event.at) == (1, State.QUEUED, store_clock.now)
     [row] = await store.take_outbox(10, lease=30)
     assert row.message == Message.of(job)
     assert told.topics == [topic(job.id)]
 
 
-async def test_every_change_survives_reopening(store: Store, url: str, told: Told, clock: Clock) -> None:
+async def test_every_change_survives_reopening(store: Store, store_url: str, told: Told, store_clock: Clock) -> None:
     job = await store.accept(new_job())
     _, held = await claim(store, job)
     save = partial(lifecycle.save, claim=held, stage="decode", percent=5.0, artifacts=[artifact("audio.json")])
@@ -146,7 +46,7 @@ async def test_every_change_survives_reopening(store: Store, url: str, told: Tol
         "default", job.id, partial(lifecycle.fail, claim=held, failure=Failure("audio_undecodable", "no audio"))
     )
     assert saved.audio_seconds == 7.1
-    async with opened(url, told, clock) as again:
+    async with opened(store_url, told, store_clock) as again:
         assert await again.job("default", job.id) == failed
         assert await again.artifacts("default", job.id) == [artifact("audio.json")]
         events = await again.events("default", job.id)
@@ -174,10 +74,10 @@ async def test_of_many_workers_one_gets_the_claim(store: Store) -> None:
 
 
 async def test_of_many_processes_one_gets_each_claim_and_none_is_turned_away_by_the_others(
-    store: Store, url: str, told: Told, clock: Clock
+    store: Store, store_url: str, told: Told, store_clock: Clock
 ) -> None:
     made = [await store.accept(new_job()) for _ in range(12)]
-    async with opened(url, told, clock) as second, opened(url, told, clock) as third:
+    async with opened(store_url, told, store_clock) as second, opened(store_url, told, store_clock) as third:
         outcomes = await asyncio.gather(
             *(claim(each, job) for job in made for each in (store, second, third)), return_exceptions=True
         )
@@ -185,23 +85,23 @@ async def test_of_many_processes_one_gets_each_claim_and_none_is_turned_away_by_
     assert sum(isinstance(outcome, LeaseHeld) for outcome in outcomes) == 24
 
 
-async def test_a_claim_after_a_lost_lease_shuts_the_first_worker_out(store: Store, clock: Clock) -> None:
+async def test_a_claim_after_a_lost_lease_shuts_the_first_worker_out(store: Store, store_clock: Clock) -> None:
     job = await store.accept(new_job())
     _, first = await claim(store, job, lease=30)
-    clock.advance(31)
+    store_clock.advance(31)
     await claim(store, job, "w2")
     with pytest.raises(FenceLost):
         await store.change("default", job.id, partial(lifecycle.finish_leg, claim=first))
 
 
-async def test_an_idempotency_key_gives_the_first_job_for_a_day(store: Store, clock: Clock) -> None:
+async def test_an_idempotency_key_gives_the_first_job_for_a_day(store: Store, store_clock: Clock) -> None:
     first = await store.accept(new_job(idempotency_key="k", fingerprint="f"))
-    clock.advance(24 * 3600 - 1)
+    store_clock.advance(24 * 3600 - 1)
     assert await store.accept(new_job(idempotency_key="k", fingerprint="f")) == first
     assert len(await store.jobs("default", limit=10)) == 1
     with pytest.raises(IdempotencyMismatch):
         await store.accept(new_job(idempotency_key="k", fingerprint="other"))
-    clock.advance(2)
+    store_clock.advance(2)
     later = await store.accept(new_job(idempotency_key="k", fingerprint="other"))
     assert later.id != first.id
 
@@ -241,11 +141,11 @@ async def test_a_tenant_sees_nothing_of_another(store: Store) -> None:
         await store.job("other", job.id)
 
 
-async def test_jobs_are_listed_newest_first_by_page_and_filter(store: Store, clock: Clock) -> None:
+async def test_jobs_are_listed_newest_first_by_page_and_filter(store: Store, store_clock: Clock) -> None:
     made = []
     for _ in range(5):
         made.append(await store.accept(new_job()))
-        clock.advance(10)
+        store_clock.advance(10)
     await store.change("default", made[1].id, lifecycle.cancel)
     newest = [job.id for job in reversed(made)]
     first = await store.jobs("default", limit=2)
@@ -266,17 +166,19 @@ async def test_history_is_read_from_any_event_on(store: Store) -> None:
     assert await store.events("default", job.id, after=3) == []
 
 
-async def test_the_newest_artifact_of_a_name_is_the_one(store: Store, clock: Clock) -> None:
+async def test_the_newest_artifact_of_a_name_is_the_one(store: Store, store_clock: Clock) -> None:
     job = await store.accept(new_job())
     for fence in (1, 2):
         _, held = await claim(store, job)
         save = partial(lifecycle.save, claim=held, stage="decode", percent=1.0)
         await store.change("default", job.id, partial(save, artifacts=[artifact("audio.json", fence)]))
-        clock.advance(31)
+        store_clock.advance(31)
     assert await store.artifacts("default", job.id) == [artifact("audio.json", 2)]
 
 
-async def test_promised_messages_are_shared_out_by_lease_and_dropped_once_sent(store: Store, clock: Clock) -> None:
+async def test_promised_messages_are_shared_out_by_lease_and_dropped_once_sent(
+    store: Store, store_clock: Clock
+) -> None:
     for _ in range(3):
         await store.accept(new_job())
     first = await store.take_outbox(2, lease=30)
@@ -285,7 +187,7 @@ async def test_promised_messages_are_shared_out_by_lease_and_dropped_once_sent(s
     assert not {row.id for row in first} & {row.id for row in second}
     await store.drop_outbox([row.id for row in first])
     assert await store.take_outbox(9, lease=30) == []
-    clock.advance(31)
+    store_clock.advance(31)
     assert await store.take_outbox(9, lease=30) == second
 
 
@@ -299,7 +201,7 @@ async def test_whoever_waits_for_promised_messages_is_woken_by_the_promise(store
         await store.wait_for_outbox(0.01)
 
 
-async def test_a_deleted_job_leaves_only_a_tombstone(store: Store, clock: Clock) -> None:
+async def test_a_deleted_job_leaves_only_a_tombstone(store: Store, store_clock: Clock) -> None:
     job = await store.accept(new_job(idempotency_key="k", fingerprint="f"))
     _, held = await claim(store, job)
     await store.change("default", job.id, lifecycle.delete)
@@ -313,7 +215,7 @@ async def test_a_deleted_job_leaves_only_a_tombstone(store: Store, clock: Clock)
             await look
     assert await store.take_outbox(9, lease=30) == []
     assert await store.tombstones(10, age=60) == []
-    clock.advance(61)
+    store_clock.advance(61)
     [tombstone] = await store.tombstones(10, age=60)
     assert (tombstone.tenant, tombstone.job) == ("default", job.id)
     await store.sweep_tombstone(tombstone)
@@ -322,7 +224,7 @@ async def test_a_deleted_job_leaves_only_a_tombstone(store: Store, clock: Clock)
 
 
 async def test_the_census_counts_what_the_queue_should_hold_and_names_what_nobody_has(
-    store: Store, clock: Clock
+    store: Store, store_clock: Clock
 ) -> None:
     waiting, working, ended, promised = [await store.accept(new_job()) for _ in range(4)]
     rows = await store.take_outbox(9, lease=30)
@@ -331,69 +233,35 @@ async def test_the_census_counts_what_the_queue_should_hold_and_names_what_nobod
     await store.change("default", ended.id, lifecycle.cancel)
     [early] = await store.census(grace=5)
     assert (early.pool, early.expected, early.overdue) == ("default", 2, ())
-    clock.advance(6)
+    store_clock.advance(6)
     [late] = await store.census(grace=5)
     assert late.overdue == (("default", waiting.id),)
 
 
-async def test_a_lost_message_is_sent_again_at_most_hourly(store: Store, clock: Clock) -> None:
+async def test_a_lost_message_is_sent_again_at_most_hourly(store: Store, store_clock: Clock) -> None:
     job = await store.accept(new_job())
     await store.drop_outbox([row.id for row in await store.take_outbox(9, lease=30)])
-    clock.advance(60)
+    store_clock.advance(60)
     assert await store.resend("default", job.id)
     [row] = await store.take_outbox(9, lease=30)
     assert row.message == Message.of(job)
     await store.drop_outbox([row.id])
-    clock.advance(3500)
+    store_clock.advance(3500)
     assert not await store.resend("default", job.id)
     assert [census.overdue for census in await store.census(grace=5)] == [()]
-    clock.advance(200)
+    store_clock.advance(200)
     assert await store.resend("default", job.id)
 
 
-async def test_jobs_whose_time_is_over_are_found_until_they_are_expired(store: Store, clock: Clock) -> None:
-    job = await store.accept(new_job(expires_at=clock.now + 60))
+async def test_jobs_whose_time_is_over_are_found_until_they_are_expired(store: Store, store_clock: Clock) -> None:
+    job = await store.accept(new_job(expires_at=store_clock.now + 60))
     await store.accept(new_job())
     assert await store.expired(10) == []
-    clock.advance(60)
+    store_clock.advance(60)
     assert await store.expired(10) == [("default", job.id)]
     expired = await store.change("default", job.id, lifecycle.expire)
     assert (expired.state, expired.failure) == (State.EXPIRED, lifecycle.EXPIRED)
     assert await store.expired(10) == []
-
-
-async def test_pools_are_registered_and_changed_by_name(store: Store) -> None:
-    await store.put_pool(Pool("b", "tiny.en", frozenset({"cpu"})))
-    await store.put_pool(Pool("a", "base", frozenset({"gpu"}), concurrency=2))
-    changed = Pool("b", "base", frozenset({"cpu", "gpu"}), concurrency=4, target_wait=5.0)
-    await store.put_pool(changed)
-    assert await store.pools() == [Pool("a", "base", frozenset({"gpu"}), concurrency=2), changed]
-
-
-async def test_the_backlog_tells_what_waits_what_runs_and_how_long_jobs_take(store: Store, clock: Clock) -> None:
-    empty = await store.backlog("default")
-    assert (empty.queued, empty.running, empty.oldest_due, empty.mean_run_seconds) == (0, 0, None, None)
-    done, running, oldest, _ = [await store.accept(new_job()) for _ in range(4)]
-    await store.accept(new_job(legs=(Leg("elsewhere", ("decode",)),)))
-    _, held = await claim(store, done)
-    clock.advance(8)
-    await store.change("default", done.id, partial(lifecycle.finish_leg, claim=held))
-    await claim(store, running)
-    backlog = await store.backlog("default")
-    assert (backlog.queued, backlog.running, backlog.oldest_due) == (2, 1, oldest.due_at)
-    assert backlog.mean_run_seconds == pytest.approx(8.0)
-    clock.advance(3601)
-    assert (await store.backlog("default")).mean_run_seconds is None
-
-
-async def test_a_jobs_position_counts_what_is_served_before_it(store: Store) -> None:
-    low = await store.accept(new_job(priority=Priority.LOW))
-    first, second = [await store.accept(new_job()) for _ in range(2)]
-    high = await store.accept(new_job(priority=Priority.HIGH))
-    assert [await store.position(job) for job in (high, first, second, low)] == [1, 2, 3, 4]
-    running, _ = await claim(store, first)
-    assert await store.position(running) == 0
-    assert await store.position(second) == 2
 
 
 async def test_refusals_of_the_life_cycle_pass_through(store: Store) -> None:
@@ -406,26 +274,3 @@ async def test_refusals_of_the_life_cycle_pass_through(store: Store) -> None:
         await claim(store, job)
     with pytest.raises(JobNotFound):
         await store.change("default", new_id(), lifecycle.cancel)
-
-
-async def test_a_store_without_the_newest_schema_is_not_opened(
-    url: str, told: Told, clock: Clock, tmp_path: Path
-) -> None:
-    (tmp_path / "deep").mkdir(exist_ok=True)
-    with pytest.raises(SchemaOutdated, match="antiphon migrate"):
-        async with opened(url, told, clock):
-            pytest.fail("opened")
-
-
-async def test_migrations_go_up_twice_down_and_up_again(url: str, told: Told, clock: Clock) -> None:
-    await schema.migrate(url)
-    await schema.migrate(url)
-    async with opened(url, told, clock) as store:
-        await store.ping()
-    await schema.migrate(url, to="base")
-    with pytest.raises(SchemaOutdated):
-        async with opened(url, told, clock):
-            pytest.fail("opened")
-    await schema.migrate(url)
-    async with opened(url, told, clock) as store:
-        await store.accept(new_job())

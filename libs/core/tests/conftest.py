@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import Connection
+from tests.aws_faults import Faults, faulty
+from tests.contract.s3_backend import new_bucket
 
 from antiphon.blobs.files import FileBlobs
 from antiphon.events.sqlite import SqliteEvents
@@ -41,6 +43,19 @@ def hand_clock() -> Clock:
 
 
 @pytest.fixture
+def bucket(aws_server: str, aws_credentials: None) -> str:
+    """The name of a bucket of this test's own."""
+    return new_bucket(aws_server)
+
+
+@pytest.fixture
+async def faults(aws_server: str) -> AsyncIterator[Faults]:
+    """A way to what stands in for AWS that fails as a test tells it to."""
+    async with faulty(aws_server) as faults:
+        yield faults
+
+
+@pytest.fixture
 async def ports(tmp_path: Path, hand_clock: Clock) -> AsyncIterator[Ports]:
     url = f"sqlite:///{tmp_path / 'store.db'}"
     await schema.migrate(url)
@@ -54,12 +69,13 @@ async def ports(tmp_path: Path, hand_clock: Clock) -> AsyncIterator[Ports]:
 
 async def accept(ports: Ports, **fields: object) -> Job:
     """A job that was accepted a moment ago."""
+    job_id = new_id()
     job = Job(
-        id=new_id(),
+        id=job_id,
         tenant="default",
         state=State.QUEUED,
         priority=Priority.NORMAL,
-        source=Source("default/x/source", "x.wav", 10, "0" * 64),
+        source=Source(f"standard/default/{job_id}/source", "x.wav", 10, "0" * 64),
         options={},
         legs=(Leg("default", ("decode",)),),
         created_at=0.0,

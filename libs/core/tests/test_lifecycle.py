@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from libs.core.tests.lives import LEASE, POLICY, WHY, accepted, claim, held, new_job
 
 from antiphon import lifecycle
 from antiphon.errors import (
@@ -18,42 +19,9 @@ from antiphon.errors import (
     LeaseHeld,
     StaleMessage,
 )
-from antiphon.jobs import Artifact, Claim, Event, Failure, Job, Leg, Priority, Source, State
+from antiphon.jobs import Artifact, Claim, Event, Job, State
 from antiphon.lifecycle import Change
 from antiphon.messages import Message
-from antiphon.retry import RetryPolicy
-
-POLICY = RetryPolicy(attempts=3)
-LEASE = 30.0
-WHY = Failure("audio_undecodable", "the file is not audio")
-
-
-def new_job(**fields: object) -> Job:
-    job = Job(
-        id="0190f8a0-0000-7000-8000-000000000001",
-        tenant="default",
-        state=State.QUEUED,
-        priority=Priority.NORMAL,
-        source=Source("default/x/source", "x.wav", 10, "0" * 64),
-        options={},
-        legs=(Leg("gpu", ("decode", "transcribe")), Leg("cpu", ("pitch", "render"))),
-        created_at=0.0,
-    )
-    return replace(job, **fields)  # type: ignore[arg-type]
-
-
-def accepted(**fields: object) -> Job:
-    return lifecycle.accept(new_job(**fields), 100.0).job
-
-
-def claim(job: Job, now: float = 101.0, worker: str = "w1") -> Job:
-    return lifecycle.claim(job, now, message=Message.of(job), worker=worker, lease=LEASE, policy=POLICY).job
-
-
-def held(job: Job) -> Claim:
-    found = Claim.of(job)
-    assert found is not None
-    return found
 
 
 def test_an_accepted_job_is_queued_told_and_sent() -> None:
@@ -248,9 +216,10 @@ def test_an_event_tells_the_job_as_it_stood() -> None:
     )
 
 
-OPERATIONS = st.sampled_from(
-    ["claim", "beat", "save", "finish", "retry", "fail", "hand_back", "cancel", "expire", "redrive", "resend", "bury"]
-)
+WORK = ["claim", "beat", "save", "finish", "retry", "fail", "hand_back", "bury"]
+ASKED = ["cancel", "expire", "redrive", "resend"]
+KEEPING = ["hold", "lift", "erase", "delete"]
+OPERATIONS = st.sampled_from(WORK + ASKED + KEEPING)
 
 
 def apply(name: str, job: Job, now: float, claims: list[Claim], pick: int) -> Change:
@@ -270,6 +239,10 @@ def apply(name: str, job: Job, now: float, claims: list[Claim], pick: int) -> Ch
         "redrive": lambda: lifecycle.redrive(job, now),
         "resend": lambda: lifecycle.resend(job, now),
         "bury": lambda: lifecycle.buried(job, now, message=message),
+        "hold": lambda: lifecycle.hold(job, now),
+        "lift": lambda: lifecycle.lift(job, now),
+        "erase": lambda: lifecycle.erase(job, now),
+        "delete": lambda: lifecycle.delete(job, now),
     }
     return steps[name]()
 
@@ -278,9 +251,12 @@ def apply(name: str, job: Job, now: float, claims: list[Claim], pick: int) -> Ch
 @given(
     steps=st.lists(st.tuples(OPERATIONS, st.floats(0, 40), st.integers(0, 9)), max_size=60),
     expires=st.none() | st.floats(100, 400),
+    retention=st.floats(0, 100),
 )
-def test_every_life_keeps_the_invariants(steps: list[tuple[str, float, int]], expires: float | None) -> None:
-    job = accepted(expires_at=expires)
+def test_every_life_keeps_the_invariants(
+    steps: list[tuple[str, float, int]], expires: float | None, retention: float
+) -> None:
+    job = accepted(expires_at=expires, retention=retention)
     now = 100.0
     claims: list[Claim] = []
     history: list[Event] = []
@@ -292,6 +268,13 @@ def test_every_life_keeps_the_invariants(steps: list[tuple[str, float, int]], ex
         except AntiphonError:
             continue  # refused: nothing changes
         job = change.job
+        if change.erase:
+            assert not before.legal_hold, "nobody erases what is held"
+            assert name in ("erase", "delete"), "nothing else erases"
+            if name == "erase":
+                assert before.finished_at is not None, "time erases only what has ended"
+                assert now >= before.finished_at + retention, "and not before its time"
+            break
         history += [change.event] if change.event else []
         granted = Claim.of(job)
         if name == "claim" and granted is not None and job.fence > before.fence:
@@ -302,9 +285,11 @@ def test_every_life_keeps_the_invariants(steps: list[tuple[str, float, int]], ex
         assert 0 <= job.attempt <= POLICY.attempts, "attempts are bounded"
         assert job.lease is None or job.state is State.RUNNING, "only what runs is leased"
         assert (job.finished_at is not None) == job.state.terminal, "what has ended says when"
+        assert (job.erase_at is not None) == job.state.terminal, "and until when it is kept"
+        assert job.retention == retention, "nothing changes how long that is"
         assert (job.failure is not None) == (job.state in (State.FAILED, State.EXPIRED)), "what failed says why"
         if before.state.terminal and name not in ("redrive", "bury"):
-            assert job == before, "nothing follows a terminal state"
+            assert replace(job, legal_hold=before.legal_hold) == before, "nothing follows a terminal state"
         if job.round > before.round:
             assert before.state.terminal, "a round opens only after the last one ended"
     assert [event.number for event in history] == list(range(2, len(history) + 2)), "event numbers have no gaps"

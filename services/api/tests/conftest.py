@@ -113,7 +113,8 @@ class Worker:
 
     async def save(self, job_id: str, name: str, content: bytes, media_type: str = "text/plain") -> Artifact:
         claim = self.claims[job_id]
-        blob = await put_bytes(self.ports.blobs, f"{claim.tenant}/{job_id}/{claim.fence}/{len(content)}", content)
+        job = await self.ports.store.job(claim.tenant, job_id)
+        blob = await put_bytes(self.ports.blobs, f"{job.blob_prefix}/{claim.fence}/{len(content)}", content)
         artifact = Artifact(name, "render", media_type, blob.size, blob.sha256, blob.key, claim.fence)
         await self._change(
             job_id, lifecycle.save, claim=claim, stage="render", percent=90.0, artifacts=[artifact], audio_seconds=1.5

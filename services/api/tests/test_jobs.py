@@ -235,7 +235,7 @@ async def test_a_deleted_job_leaves_no_bytes(
     await worker.succeed(job, result_json=b"{}")
     response = await client.delete(f"/v1/jobs/{job}")
     assert (response.status_code, response.content) == (204, b"")
-    assert blobs() == [f"default/{other}/source"]
+    assert blobs() == [f"standard/default/{other}/source"]
     assert [job["id"] for job in (await client.get("/v1/jobs")).json()["jobs"]] == [other]
 
 
@@ -243,7 +243,7 @@ async def test_a_job_is_deleted_even_if_its_bytes_must_wait_for_the_sweeper(
     client: httpx.AsyncClient, submit: Submit, ports: Ports, settings: ApiSettings
 ) -> None:
     job = await submitted(submit)
-    (settings.data / "blobs" / "default" / job / "source").unlink()
+    (settings.data / "blobs" / "standard" / "default" / job / "source").unlink()
     assert (await client.delete(f"/v1/jobs/{job}")).status_code == 204
     [tombstone] = await ports.store.tombstones(10, age=0)
     assert (tombstone.job, tombstone.tenant) == (job, DEFAULT_TENANT)

@@ -69,7 +69,9 @@ def test_every_error_is_a_problem_document_with_an_example_for_each_code(documen
         ("post", "/v1/jobs", {"202", "400", "413", "415", "422", "503"}),
         ("get", "/v1/jobs", {"200", "422", "503"}),
         ("get", "/v1/jobs/{job}", {"200", "404", "410", "503"}),
-        ("delete", "/v1/jobs/{job}", {"204", "404", "410", "503"}),
+        ("delete", "/v1/jobs/{job}", {"204", "404", "409", "410", "503"}),
+        ("put", "/v1/jobs/{job}/legal-hold", {"200", "401", "403", "404", "409", "410", "503"}),
+        ("delete", "/v1/jobs/{job}/legal-hold", {"200", "401", "403", "404", "410", "503"}),
         ("post", "/v1/jobs/{job}/cancel", {"200", "404", "409", "410", "503"}),
         ("post", "/v1/jobs/{job}/redrive", {"202", "404", "409", "410", "503"}),
         ("get", "/v1/jobs/{job}/result", {"200", "304", "404", "409", "410", "503"}),
@@ -78,6 +80,12 @@ def test_every_error_is_a_problem_document_with_an_example_for_each_code(documen
         ("get", "/v1/jobs/{job}/events", {"200", "204", "400", "404", "410", "503"}),
         ("get", "/v1/queues", {"200", "503"}),
         ("get", "/v1/pools", {"200", "503"}),
+        ("get", "/v1/internal/queues/{pool}/messages", {"200", "401", "403", "404", "422", "503"}),
+        ("get", "/v1/internal/queues/{pool}/dead", {"200", "401", "403", "404", "422", "503"}),
+        ("post", "/v1/internal/queues/{pool}/redrive", {"200", "401", "403", "404", "413", "415", "422", "503"}),
+        ("post", "/v1/internal/queues/{pool}/purge", {"200", "401", "403", "404", "413", "415", "422", "503"}),
+        ("post", "/v1/internal/queues/{pool}/pause", {"200", "401", "403", "404", "503"}),
+        ("post", "/v1/internal/queues/{pool}/resume", {"200", "401", "403", "404", "503"}),
         ("get", "/healthz", {"200"}),
         ("get", "/readyz", {"200", "503"}),
         ("get", "/metrics", {"200"}),
@@ -115,7 +123,11 @@ def test_every_schema_that_is_named_is_there_and_every_one_that_is_there_is_used
 
 def test_every_field_of_what_is_answered_is_explained_or_shown(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    for name in ("Accepted", "JobOut", "ArtifactOut", "QueueOut", "PoolOut", "Problem"):
+    jobs, queues = (
+        ("Accepted", "JobOut", "ArtifactOut", "Problem"),
+        ("QueueOut", "PoolOut", "MessageOut", "DeadLetterOut"),
+    )
+    for name in (*jobs, *queues, "RedriveIn", "RedrivenOut", "SkippedOut", "PurgeIn", "PurgedOut"):
         for field, schema in schemas[name]["properties"].items():
             told = {"description", "examples", "$ref", "enum", "format", "anyOf"} & schema.keys()
             assert told or field == "metadata" or schema.get("type") == "string", f"{name}.{field}"

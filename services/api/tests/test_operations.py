@@ -44,7 +44,8 @@ async def test_queues_are_counted_by_pool_and_priority(client: httpx.AsyncClient
         (pool, priority) for pool in ("another", "default") for priority in ("high", "normal", "low")
     ]
     assert queues[4] == {
-        "pool": "default", "priority": "normal", "available": 0, "in_flight": 1, "delayed": 1, "dead": 1,
+        "pool": "default", "priority": "normal", "paused": False,
+        "available": 0, "in_flight": 1, "delayed": 1, "dead": 1,
     }  # fmt: skip
     assert queues[3]["in_flight"] == 1
 
@@ -55,7 +56,10 @@ async def test_pools_are_listed_with_their_backlog(client: httpx.AsyncClient, su
     await worker.succeed(jobs[1])  # type: ignore[attr-defined]
     [pool] = (await client.get("/v1/pools")).json()["pools"]
     backlog = pool.pop("backlog")
-    assert pool == {"name": "default", "model": "tiny.en", "lanes": ["cpu", "gpu"], "concurrency": 1, "target_wait": 60}
+    assert pool == {
+        "name": "default", "model": "tiny.en", "lanes": ["cpu", "gpu"], "concurrency": 1, "target_wait": 60,
+        "paused": False,
+    }  # fmt: skip
     assert (backlog["queued"], backlog["running"]) == (1, 1)
     assert backlog["mean_run_seconds"] > 0
     assert backlog["oldest_due_at"] == (await client.get(f"/v1/jobs/{jobs[2]}")).json()["created_at"]

@@ -136,7 +136,7 @@ async def test_only_artifacts_can_be_had(client: httpx.AsyncClient, job: str, na
 
 
 async def test_an_artifact_that_lost_its_bytes_is_gone(client: httpx.AsyncClient, job: str, ports: Ports) -> None:
-    await ports.blobs.delete_prefix(f"default/{job}")
+    await ports.blobs.delete_prefix(f"standard/default/{job}")
     response = await client.get(f"/v1/jobs/{job}/result")
     assert (response.status_code, response.json()["code"]) == (410, "artifact_gone")
     assert "default" not in response.text

@@ -2,18 +2,14 @@ import hashlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 
 import httpx
 import pytest
 
-from antiphon.errors import Unavailable
 from antiphon.jobs import DEFAULT_TENANT, Job
 from antiphon.pools import Pool
 from antiphon.ports import Ports
 from antiphon.store import open_store
-from antiphon.store.engine import open_database
-from antiphon.store.sql import SqlStore
 from antiphon_api import submission
 from antiphon_api.settings import ApiSettings
 
@@ -21,6 +17,7 @@ Submit = Callable[..., Awaitable[httpx.Response]]
 Blobs = Callable[[], list[str]]
 
 BOUNDARY = "a-boundary"
+TERMS = submission.Terms(1000, ApiSettings().retention())
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
@@ -72,7 +69,7 @@ async def test_parts_may_come_in_any_order(client: httpx.AsyncClient, ports: Por
 async def test_a_file_name_is_shown_and_never_used_as_a_path(submit: Submit, ports: Ports, blobs: Blobs) -> None:
     job = await job_of(ports, await submit(name="../../../etc/passwd"))
     assert job.source.name == "passwd"
-    assert blobs() == [f"default/{job.id}/source"]
+    assert blobs() == [f"standard/default/{job.id}/source"]
 
 
 async def test_the_place_and_the_time_to_wait_are_told(submit: Submit, ports: Ports, worker: object) -> None:
@@ -228,7 +225,7 @@ async def test_the_same_request_with_the_same_key_is_the_same_job(submit: Submit
     assert again.status_code == 202
     assert again.json()["id"] == first.json()["id"]
     assert (first.headers.get("Idempotency-Replayed"), again.headers["Idempotency-Replayed"]) == (None, "true")
-    assert blobs() == [f"default/{first.json()['id']}/source"]
+    assert blobs() == [f"standard/default/{first.json()['id']}/source"]
 
 
 @pytest.mark.parametrize(("content", "options"), [(b"other audio", {}), (b"audio", {"metadata": {"a": "b"}})])
@@ -238,7 +235,7 @@ async def test_another_request_with_the_same_key_is_refused(
     first = await submit(b"audio", Idempotency_Key="a key")
     other = await submit(content, options, Idempotency_Key="a key")
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
-    assert blobs() == [f"default/{first.json()['id']}/source"]
+    assert blobs() == [f"standard/default/{first.json()['id']}/source"]
 
 
 async def test_without_a_key_every_request_is_a_job_of_its_own(submit: Submit) -> None:
@@ -259,53 +256,6 @@ async def test_a_store_that_fails_costs_the_job_and_its_blob(
     assert int(response.headers["Retry-After"]) > 0
     assert "outbox" not in response.text
     assert blobs() == []
-
-
-class CommitsAndBreaks(SqlStore):
-    """A store whose connection breaks after the commit, and stays broken if it is `away`."""
-
-    away = False
-
-    async def accept(self, job: Job) -> Job:
-        await super().accept(job)
-        raise Unavailable("the connection broke")
-
-    async def job(self, tenant: str, job: str) -> Job:
-        if self.away:
-            raise Unavailable("the connection is broken")
-        return await super().job(tenant, job)
-
-
-@pytest.fixture
-async def breaking(ports: Ports, settings: ApiSettings) -> AsyncIterator[CommitsAndBreaks]:
-    async with CommitsAndBreaks(open_database(settings.store()), ports.events) as store:
-        yield store
-
-
-async def submitted_to(store: CommitsAndBreaks, ports: Ports) -> submission.Submitted:
-    async def body() -> AsyncIterator[bytes]:
-        yield form(("file", b"x"))
-
-    origin = submission.Origin(DEFAULT_TENANT, BOUNDARY.encode())
-    return await submission.submit(replace(ports, store=store), origin, body(), 1000)
-
-
-async def test_a_job_that_was_committed_before_the_store_failed_is_accepted(
-    breaking: CommitsAndBreaks, ports: Ports, blobs: Blobs
-) -> None:
-    taken = await submitted_to(breaking, ports)
-    assert taken.new
-    assert blobs() == [taken.job.source.key]
-
-
-async def test_a_recording_stays_while_nobody_knows_whether_its_job_was_committed(
-    breaking: CommitsAndBreaks, ports: Ports, blobs: Blobs
-) -> None:
-    breaking.away = True
-    with pytest.raises(Unavailable):
-        await submitted_to(breaking, ports)
-    [job] = await ports.store.jobs(DEFAULT_TENANT, limit=1)
-    assert blobs() == [job.source.key]
 
 
 async def test_a_store_that_is_away_is_noticed_before_the_upload_is_taken(

@@ -23,6 +23,10 @@ class Unavailable(AntiphonError):
     retryable = True
 
 
+class InDoubt(Unavailable):
+    """The store broke off during a commit: the change was made, or will be in a moment, or was not."""
+
+
 class SchemaOutdated(AntiphonError):
     """The store's tables are not the ones that this version needs."""
 
@@ -45,6 +49,39 @@ class JobDeleted(AntiphonError):
 
     def __init__(self, job: str) -> None:
         super().__init__(f"the job {job} was deleted")
+
+
+class RetentionOver(JobDeleted):
+    """The time for which the job was to be kept is over (option `retention`); only its tombstone is left."""
+
+    code = "retention_over"
+
+    def __init__(self, job: str) -> None:
+        AntiphonError.__init__(self, f"the job {job} was erased, since the time for which it was to be kept is over")
+
+
+class JobHeld(AntiphonError):
+    """A legal hold keeps the job from being erased."""
+
+    code = "job_held"
+
+    def __init__(self, job: str) -> None:
+        super().__init__(
+            f"the job {job} is under a legal hold and may not be erased; whoever holds the internal token can lift it: "
+            f"DELETE /v1/jobs/{job}/legal-hold"
+        )
+
+
+class JobEphemeral(AntiphonError):
+    """An ephemeral job cannot be held: the blobs' backend may erase its files by a rule of its own."""
+
+    code = "job_ephemeral"
+
+    def __init__(self, job: str) -> None:
+        super().__init__(
+            f"the job {job} is ephemeral and cannot be held, since its files may be erased at any time; "
+            "fetch what is to be kept, or submit it again with another `retention`"
+        )
 
 
 class JobTerminal(AntiphonError):
@@ -109,6 +146,15 @@ class BlobNotFound(AntiphonError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"there is no blob {key!r}")
+
+
+class PoolNotFound(AntiphonError):
+    """No pool of this name is registered."""
+
+    code = "pool_not_found"
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(f"there is no pool {pool!r}")
 
 
 class NoPool(AntiphonError):

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from antiphon.retention import STANDARD_SECONDS, RetentionClass, blob_prefix
+
 DEFAULT_TENANT = "default"
 
 JSON = Mapping[str, Any]
@@ -103,6 +105,8 @@ class Job:
     idempotency_key: str | None = None
     fingerprint: str | None = None
     expires_at: float | None = None
+    retention: float = STANDARD_SECONDS
+    """Seconds from its end for which it is kept. Its own, so that a change of a setting breaks no promise."""
     # where it stands
     round: int = 1
     leg: int = 0
@@ -121,6 +125,23 @@ class Job:
     failure: Failure | None = None
     dead_letter: bool = False
     """The job failed, and its message still has to go to the dead letters."""
+    legal_hold: bool = False
+    """Nobody may erase it, and neither does time."""
+
+    @property
+    def blob_prefix(self) -> str:
+        """What the keys of all its blobs begin with: the one place where the recording went when it came in."""
+        return self.source.key.rpartition("/")[0]
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether a rule of the blobs' backend may erase what it left, whatever we say."""
+        return self.blob_prefix == blob_prefix(RetentionClass.EPHEMERAL, self.tenant, self.id)
+
+    @property
+    def erase_at(self) -> float | None:
+        """From when on nothing of it is kept, unless it is held; None while it has not ended."""
+        return None if self.finished_at is None else self.finished_at + self.retention
 
     @property
     def pool(self) -> str:

@@ -7,7 +7,16 @@ that nothing changes.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from antiphon.errors import FenceLost, JobNotTerminal, JobSucceeded, JobTerminal, LeaseHeld, StaleMessage
+from antiphon.errors import (
+    FenceLost,
+    JobEphemeral,
+    JobHeld,
+    JobNotTerminal,
+    JobSucceeded,
+    JobTerminal,
+    LeaseHeld,
+    StaleMessage,
+)
 from antiphon.jobs import Artifact, Claim, Event, Failure, Job, Lease, State
 from antiphon.messages import Message
 from antiphon.retry import RetryPolicy
@@ -177,8 +186,29 @@ def resend(job: Job, now: float) -> Change:
 
 
 def delete(job: Job, _now: float) -> Change:
-    """The caller wants nothing of it kept; whoever works on it loses the fence."""
+    """The caller wants nothing of it kept; whoever works on it loses the fence. Raises JobHeld."""
+    if job.legal_hold:
+        raise JobHeld(job.id)
     return Change(job, erase=True)
+
+
+def erase(job: Job, now: float) -> Change:
+    """The time for which it is kept is over; nothing changes for one that is held, or that is to be kept longer."""
+    if job.legal_hold or job.erase_at is None or job.erase_at > now:
+        return Change(job)
+    return Change(job, erase=True)
+
+
+def hold(job: Job, _now: float) -> Change:
+    """From now on it may not be erased, whether it has ended or not. Raises JobEphemeral."""
+    if job.ephemeral:
+        raise JobEphemeral(job.id)
+    return Change(replace(job, legal_hold=True))
+
+
+def lift(job: Job, _now: float) -> Change:
+    """The legal hold is over; what should have been erased meanwhile will be."""
+    return Change(replace(job, legal_hold=False))
 
 
 def _held(job: Job, claim: Claim) -> Job:

@@ -12,13 +12,17 @@ _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,38}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What the registry in the store knows of a pool; `target_wait` in seconds, `concurrency` in slots per worker."""
+    """What the registry in the store knows of a pool; `target_wait` in seconds, `concurrency` in slots per worker.
+
+    `paused` is what `Store.pause` says, and no property of its registration: its workers begin nothing new.
+    """
 
     name: str = DEFAULT_POOL
     model: str = "tiny.en"
     lanes: frozenset[str] = frozenset({"cpu", "gpu"})
     concurrency: int = 1
     target_wait: float = 60.0
+    paused: bool = False
 
     def __post_init__(self) -> None:
         """Raise SettingsError for a pool that cannot be."""

@@ -1,10 +1,11 @@
-"""Mends what crashes leave: messages lost with their queue, jobs whose time is over, blobs of deleted jobs.
+"""Ends what is over: jobs that were to be done by now, ended jobs that were to be kept until now.
 
-Runs in every API replica and worker; each step is safe to run twice at once.
+And mends what crashes leave: messages lost with their queue, blobs of erased jobs. Runs in every API replica and every
+worker; each step is safe to run twice at once.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -16,7 +17,9 @@ from antiphon.store.base import Census, Store
 
 BATCH = 100
 ERASE_AGE = 3600.0
-"""Seconds after a deletion until no worker can still be writing blobs of the job: they are then erased once more."""
+"""Seconds after a job was erased until no worker can still be writing its blobs: they are then erased once more."""
+FORGET_AGE = 30 * 24 * 3600.0
+"""Seconds after a job was erased for which we can say that there was one."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,19 +44,33 @@ class Sweeper:
         self._short: Mapping[str, bool] = {}
 
     async def run(self) -> None:
-        """Sweep until cancelled."""
+        """Sweep until cancelled. Erasing may take long where much is due, and holds up nothing else."""
+        async with asyncio.TaskGroup() as tasks:
+            for part in (self._mend, self._erase):
+                tasks.create_task(self._repeat(part))
+
+    async def sweep(self) -> None:
+        """One look at everything."""
+        await self._mend()
+        await self._erase()
+
+    async def _repeat(self, part: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.sweep()
+                await part()
             except Unavailable as error:
                 log.warning("sweep put off", error=str(error))
             await asyncio.sleep(self._interval)
 
-    async def sweep(self) -> None:
-        """One look at everything."""
+    async def _mend(self) -> None:
         await self._expire()
         await self._resend_lost()
-        await self._erase_deleted()
+
+    async def _erase(self) -> None:
+        await self._erase_due()
+        await self._erase_late_blobs()
+        while await self._store.forget_tombstones(BATCH, age=FORGET_AGE):
+            pass
 
     async def _expire(self) -> None:
         for tenant, job in await self._store.expired(BATCH):
@@ -81,7 +98,14 @@ class Sweeper:
         if sent:
             log.warning("messages were lost with their queue and are sent again", pool=census.pool, jobs=sent)
 
-    async def _erase_deleted(self) -> None:
-        for tombstone in await self._store.tombstones(BATCH, age=ERASE_AGE):
-            await self._blobs.delete_prefix(f"{tombstone.tenant}/{tombstone.job}")
-            await self._store.sweep_tombstone(tombstone)
+    async def _erase_due(self) -> None:
+        while erased := await self._store.erase_due(BATCH):
+            for tombstone in erased:  # should this be cut short, `_erase_late_blobs` does it
+                await self._blobs.delete_prefix(tombstone.prefix)
+            log.info("jobs were erased, since the time for which they were to be kept is over", jobs=len(erased))
+
+    async def _erase_late_blobs(self) -> None:
+        while late := await self._store.tombstones(BATCH, age=ERASE_AGE):
+            for tombstone in late:
+                await self._blobs.delete_prefix(tombstone.prefix)
+                await self._store.sweep_tombstone(tombstone)

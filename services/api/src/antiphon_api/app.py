@@ -12,11 +12,19 @@ from antiphon.ports import Ports
 from antiphon_api import openapi, problems
 from antiphon_api.context import Context
 from antiphon_api.middleware import Guard, Linger, Watch
-from antiphon_api.routes import events, health, jobs, queues, results
+from antiphon_api.routes import events, health, internal_queues, jobs, legal_hold, queues, results
 from antiphon_api.scrape import Scrape
 from antiphon_api.settings import ApiSettings
 
-ROUTERS = (jobs.router, results.router, events.router, queues.router, health.router)
+ROUTERS = (
+    jobs.router,
+    legal_hold.router,
+    results.router,
+    events.router,
+    queues.router,
+    internal_queues.router,
+    health.router,
+)
 
 
 def create_app(

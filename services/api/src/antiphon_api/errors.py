@@ -51,6 +51,15 @@ class MediaTypeNotSupported(RequestError):
     code = "media_type_not_supported"
 
 
+class BodyTooLarge(RequestError):
+    """The body is longer than any that makes sense here."""
+
+    code = "body_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is too large; at most {limit} bytes are read")
+
+
 class LastEventIdInvalid(RequestError):
     """Last-Event-ID is not the number of an event."""
 
@@ -86,6 +95,26 @@ class RangeNotSatisfiable(RequestError):
     def __init__(self, size: int) -> None:
         super().__init__(f"the range starts behind the end; there are {size} bytes")
         self.size = size
+
+
+class TokenRequired(RequestError):
+    """Only holders of the installation's internal token may ask this, and the request does not carry it."""
+
+    code = "token_required"
+
+    def __init__(self, *, given: bool) -> None:
+        what = "the token is not this installation's" if given else "this takes the installation's internal token"
+        super().__init__(f"{what}; send `Authorization: Bearer` with the value of ANTIPHON_INTERNAL_TOKEN")
+        self.given = given
+
+
+class InternalDisabled(RequestError):
+    """Nobody may ask this, since this installation has no internal token."""
+
+    code = "internal_disabled"
+
+    def __init__(self) -> None:
+        super().__init__("this installation has no internal token; set ANTIPHON_INTERNAL_TOKEN where its API runs")
 
 
 class BackendsAway(Unavailable):

@@ -166,7 +166,7 @@ def _settings(options: argparse.Namespace) -> ApiSettings:
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
         name = "_".join(["ANTIPHON", *(str(step).upper() for step in fault["loc"])])
-        raise SettingsError(f"{name}: {fault['msg']}") from None
+        raise SettingsError(f"{name}: {fault['msg'].removeprefix('Value error, ')}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from antiphon_api.options import JobOptions
 from antiphon_api.problems import Problem
+from antiphon_api.queue_schemas import PurgeIn, RedriveIn
 from antiphon_speech.results import Result
 
 VERSION = "1.0.0"
@@ -26,11 +27,12 @@ TAGS = [
     {"name": "results", "description": "What the analysis found."},
     {"name": "events", "description": "Follow a job while it runs."},
     {"name": "operations", "description": "How busy the installation is, and whether it is well."},
+    {"name": "internal", "description": "For those who run the installation, and hold its internal token."},
 ]
 
 _REFS = "#/components/schemas/{model}"
-# models that no route names in its signature: they stand in requests and responses that are streamed
-_STREAMED = (JobOptions, Problem, Result)
+# models that no route names in its signature: we read and write them ourselves
+_STREAMED = (JobOptions, Problem, PurgeIn, RedriveIn, Result)
 
 
 def install(app: FastAPI) -> None:

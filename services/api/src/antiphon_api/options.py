@@ -2,19 +2,20 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from antiphon.jobs import Priority
+from antiphon.retention import DAY, LONGEST, SHORTEST, RetentionClass
 from antiphon_api import validation
 from antiphon_api.errors import FieldsInvalid
 from antiphon_speech.errors import NotAvailable
 from antiphon_speech.options import STAGES, AnalysisOptions, plan
 
 MAX_OPTIONS_BYTES = 64 * 1024
-DAY = 24 * 3600
 
 _LATER = {
     "reference_id": "comparing with a stored reference",
@@ -37,6 +38,13 @@ class JobOptions(AnalysisOptions):
     )
     expires_in: int | None = Field(
         default=None, ge=1, le=7 * DAY, description="Seconds within which the job must end; it expires otherwise."
+    )
+    retention: RetentionClass | Annotated[int, Field(ge=SHORTEST, le=LONGEST)] = Field(
+        default=RetentionClass.STANDARD,
+        description="How long the job is kept once it has ended; then recording, results and history are erased. "
+        f"`standard` (usually 30 days), `ephemeral` (usually an hour), or seconds from {SHORTEST} to 10 years. An "
+        "ephemeral job cannot be put under a legal hold. The job says in `retained_until` what that comes to.",
+        examples=["standard", "ephemeral", 7 * DAY],
     )
     metadata: dict[MetadataKey, MetadataValue] = Field(
         default_factory=dict,
@@ -80,6 +88,15 @@ class JobOptions(AnalysisOptions):
 
     def rank(self) -> Priority:
         return Priority[self.priority.upper()]
+
+    @property
+    def retention_class(self) -> RetentionClass:
+        """`standard` where a number of seconds is asked for, since such a job can be held."""
+        return self.retention if isinstance(self.retention, RetentionClass) else RetentionClass.STANDARD
+
+    def retention_seconds(self, lengths: Mapping[RetentionClass, int]) -> int:
+        """What is asked for, where each class of this installation lasts as `lengths` says."""
+        return lengths[self.retention] if isinstance(self.retention, RetentionClass) else self.retention
 
     def fingerprint(self, sha256: str) -> str:
         """Equal for equal requests with the same file; multipart boundaries and the order of fields do not count."""

@@ -17,11 +17,15 @@ from antiphon.errors import (
     AntiphonError,
     IdempotencyMismatch,
     JobDeleted,
+    JobEphemeral,
+    JobHeld,
     JobNotFound,
     JobNotTerminal,
     JobSucceeded,
     JobTerminal,
     NoPool,
+    PoolNotFound,
+    RetentionOver,
     Unavailable,
 )
 from antiphon_api import validation
@@ -29,14 +33,17 @@ from antiphon_api.errors import (
     ArtifactGone,
     ArtifactNotFound,
     BackendsAway,
+    BodyTooLarge,
     FieldError,
     FieldsInvalid,
+    InternalDisabled,
     LastEventIdInvalid,
     MediaTypeNotSupported,
     MultipartInvalid,
     RangeNotSatisfiable,
     RequestError,
     RequestIncomplete,
+    TokenRequired,
 )
 from antiphon_speech.errors import AudioEmpty, AudioError, AudioTooLarge, NotAvailable, SpeechError
 
@@ -54,14 +61,21 @@ _KNOWN: dict[type[Exception], tuple[int, str]] = {
     RequestIncomplete: (400, "The request is not complete"),
     MultipartInvalid: (400, "The form cannot be read"),
     LastEventIdInvalid: (400, "The event number is not valid"),
+    TokenRequired: (401, "The internal token is missing or wrong"),
+    InternalDisabled: (403, "This installation has no internal token"),
     JobNotFound: (404, "There is no such job"),
+    PoolNotFound: (404, "There is no such pool"),
     ArtifactNotFound: (404, "There is no such artifact"),
     JobTerminal: (409, "The job has ended"),
     JobSucceeded: (409, "The job has succeeded"),
     JobNotTerminal: (409, "The job has not ended"),
+    JobHeld: (409, "The job is under a legal hold"),
+    JobEphemeral: (409, "The job is ephemeral"),
     ArtifactGone: (410, "The artifact is gone"),
     JobDeleted: (410, "The job was deleted"),
+    RetentionOver: (410, "The job was kept for its time, and erased"),
     AudioTooLarge: (413, "The recording is too large"),
+    BodyTooLarge: (413, "The body is too large"),
     MediaTypeNotSupported: (415, "The media type is not supported"),
     RangeNotSatisfiable: (416, "The range cannot be satisfied"),
     FieldsInvalid: (422, "Fields are not valid"),
@@ -195,6 +209,9 @@ def _headers(error: Exception) -> dict[str, str]:
             return {"Retry-After": str(RETRY_AFTER)}
         case RangeNotSatisfiable():
             return {"Content-Range": f"bytes */{error.size}"}
+        case TokenRequired():
+            # https://www.rfc-editor.org/rfc/rfc6750#section-3
+            return {"WWW-Authenticate": 'Bearer realm="antiphon"' + ', error="invalid_token"' * error.given}
     return {}
 
 

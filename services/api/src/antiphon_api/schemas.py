@@ -100,6 +100,11 @@ class JobOut(_Out):
     started_at: datetime | None = Field(description="When a worker first took it in this round.")
     finished_at: datetime | None = Field(description="When this round ended.")
     expires_at: datetime | None = Field(description="When the job expires if it has not ended.")
+    retention_seconds: int = Field(description="How long it is kept once it has ended.", examples=[2592000])
+    retained_until: datetime | None = Field(
+        description="When recording, results and history are erased, unless the job is held; null while it lives."
+    )
+    legal_hold: bool = Field(description="While true it is kept whatever `retained_until` says, and cannot be deleted.")
     audio_seconds: float | None = Field(description="Length of the recording, once it is decoded.", examples=[3.1])
     source: SourceOut
     options: dict[str, Any] = Field(
@@ -124,6 +129,9 @@ class JobOut(_Out):
             started_at=_moment(job.started_at),
             finished_at=_moment(job.finished_at),
             expires_at=_moment(job.expires_at),
+            retention_seconds=int(job.retention),
+            retained_until=_moment(job.erase_at),
+            legal_hold=job.legal_hold,
             audio_seconds=job.audio_seconds,
             source=SourceOut(name=job.source.name, size=job.source.size, sha256=job.source.sha256),
             options=dict(job.options),
@@ -173,17 +181,19 @@ class QueueOut(_Out):
 
     pool: str = Field(examples=["default"])
     priority: Literal["high", "normal", "low"]
+    paused: bool = Field(description="The pool's workers begin nothing new until it is resumed.")
     available: int = Field(description="Waiting for a worker.")
     in_flight: int = Field(description="With a worker.")
     delayed: int = Field(description="Waiting for their time to come.")
     dead: int = Field(description="Given up; see redrive.")
 
     @classmethod
-    def of(cls, pool: str, priority: str, depth: Depth) -> "QueueOut":
+    def of(cls, pool: Pool, priority: str, depth: Depth) -> "QueueOut":
         return cls.model_validate(
             {
-                "pool": pool,
+                "pool": pool.name,
                 "priority": priority,
+                "paused": pool.paused,
                 "available": depth.available,
                 "in_flight": depth.in_flight,
                 "delayed": depth.delayed,
@@ -224,6 +234,7 @@ class PoolOut(_Out):
     lanes: list[str] = Field(examples=[["cpu", "gpu"]])
     concurrency: int = Field(description="Slots per worker.", examples=[1])
     target_wait: float = Field(description="Seconds that a job should wait at most.", examples=[60.0])
+    paused: bool = Field(description="Its workers begin nothing new until it is resumed.")
     backlog: BacklogOut
 
     @classmethod
@@ -234,6 +245,7 @@ class PoolOut(_Out):
             lanes=sorted(pool.lanes),
             concurrency=pool.concurrency,
             target_wait=pool.target_wait,
+            paused=pool.paused,
             backlog=BacklogOut.of(backlog),
         )
 

@@ -2,19 +2,20 @@
 
 import re
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
 from antiphon import routing
 from antiphon.admission import eta_seconds
 from antiphon.blobs.base import Blob, Blobs
-from antiphon.errors import JobNotFound, Unavailable
+from antiphon.errors import InDoubt, Unavailable
 from antiphon.ids import new_id
 from antiphon.jobs import Job, Source, State
 from antiphon.pools import Pool
 from antiphon.ports import Ports
+from antiphon.retention import RetentionClass, blob_prefix
 from antiphon.store.base import Store
 from antiphon_api import filenames
 from antiphon_api.errors import FieldError, FieldsInvalid, MultipartInvalid
@@ -68,37 +69,52 @@ class Submitted:
     outlook: Outlook
 
 
-async def submit(ports: Ports, origin: Origin, body: AsyncIterable[bytes], limit: int) -> Submitted:
-    """Take the recording and the options in `body`, at most `limit` bytes of recording, as a job.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What this installation takes, and for how many seconds it keeps the jobs of each class once they have ended."""
 
-    Whatever is not accepted leaves no blob behind. Raises what is wrong with the request, and Unavailable.
+    max_bytes: int
+    retention: Mapping[RetentionClass, int]
+
+
+async def submit(ports: Ports, origin: Origin, body: AsyncIterable[bytes], terms: Terms) -> Submitted:
+    """Take the recording and the options in `body` as a job, on these `terms`.
+
+    Whatever is surely not accepted leaves no blob behind. Raises what is wrong with the request, and Unavailable.
     """
+    limit = terms.max_bytes
     if origin.length is not None and origin.length > limit + FORM_BYTES:
         raise AudioTooLarge(origin.length, limit)
     pools = await ports.store.pools()  # before the upload: a store that is away should not cost one
     job_id = new_id()
-    prefix = f"{origin.tenant}/{job_id}"
+    prefixes = {kind: blob_prefix(kind, origin.tenant, job_id) for kind in RetentionClass}
+    keys = {kind: f"{prefix}/source" for kind, prefix in prefixes.items()}
     try:
-        form = await receive(_bounded(body, limit), origin.boundary, ports.blobs, f"{prefix}/source", limit)
-        job = _new_job(job_id, origin, form, pools)
+        form = await receive(_bounded(body, limit), origin.boundary, ports.blobs, keys, limit)
+        job = _new_job(job_id, origin, form, pools, terms)
     except BaseException:  # who leaves in the middle of an upload may do so by cancellation
-        await _discard(ports.blobs, prefix)
+        await _discard(ports.blobs, *prefixes.values())
         raise
     try:
         accepted = await ports.store.accept(job)
-    except Unavailable as error:
-        accepted = await _despite(error, ports, job, prefix)
+    except InDoubt:
+        raise  # the recording stays: a job without one is worse than a recording without a job
     except Exception:  # not cancellation, after which the store may still commit
-        await _discard(ports.blobs, prefix)
+        await _discard(ports.blobs, job.blob_prefix)
         raise
     new = accepted.id == job_id
     if not new:
-        await _discard(ports.blobs, prefix)
+        await _discard(ports.blobs, job.blob_prefix)
     return Submitted(accepted, new, await outlook(ports.store, accepted, pools))
 
 
-async def receive(body: AsyncIterable[bytes], boundary: bytes, blobs: Blobs, key: str, limit: int) -> Form:
-    """The form in `body`, its parts in any order, its recording stored under `key`."""
+async def receive(
+    body: AsyncIterable[bytes], boundary: bytes, blobs: Blobs, keys: Mapping[RetentionClass, str], limit: int
+) -> Form:
+    """The form in `body`, its parts in any order, its recording stored under the one of `keys` that it asks for.
+
+    A recording that comes before the options waits for them under the key of the standard class.
+    """
     recording: Blob | None = None
     options: JobOptions | None = None
     filename = ""
@@ -106,7 +122,8 @@ async def receive(body: AsyncIterable[bytes], boundary: bytes, blobs: Blobs, key
         match part.name:
             case "file" if recording is None:
                 filename = filenames.clean(part.filename)
-                recording = await blobs.put(key, _recording(part, limit))
+                kind = RetentionClass.STANDARD if options is None else options.retention_class
+                recording = await blobs.put(keys[kind], _recording(part, limit))
             case "options" if options is None:
                 options = await _options(part)
             case "file" | "options":
@@ -117,7 +134,11 @@ async def receive(body: AsyncIterable[bytes], boundary: bytes, blobs: Blobs, key
         raise MultipartInvalid("the form has no part `file`, which holds the recording")
     if recording.size == 0:
         raise AudioEmpty("the recording holds no bytes")
-    return Form(recording, filename, options or JobOptions())
+    options = options or JobOptions()
+    key = keys[options.retention_class]
+    if recording.key != key:
+        await blobs.move(recording.key, key)
+    return Form(replace(recording, key=key), filename, options)
 
 
 async def outlook(store: Store, job: Job, pools: Iterable[Pool]) -> Outlook:
@@ -137,7 +158,7 @@ def traceparent(header: str | None) -> str | None:
     return header if header is not None and _TRACEPARENT.fullmatch(header) else None
 
 
-def _new_job(job_id: str, origin: Origin, form: Form, pools: Iterable[Pool]) -> Job:
+def _new_job(job_id: str, origin: Origin, form: Form, pools: Iterable[Pool], terms: Terms) -> Job:
     options, recording = form.options, form.recording
     now = time.time()  # the store puts its own time in; only an expiry depends on this clock
     return Job(
@@ -154,27 +175,17 @@ def _new_job(job_id: str, origin: Origin, form: Form, pools: Iterable[Pool]) -> 
         idempotency_key=origin.idempotency_key,
         fingerprint=options.fingerprint(recording.sha256),
         expires_at=None if options.expires_in is None else now + options.expires_in,
+        retention=options.retention_seconds(terms.retention),
     )
 
 
-async def _despite(error: Unavailable, ports: Ports, job: Job, prefix: str) -> Job:
-    """The job, if the store took it before it failed, as when the connection breaks after the commit.
-
-    While that cannot be found out the recording stays, since a job without one is worse than a recording without a job.
-    """
-    try:
-        return await ports.store.job(job.tenant, job.id)
-    except JobNotFound:
-        await _discard(ports.blobs, prefix)
-        raise error from None
-
-
-async def _discard(blobs: Blobs, prefix: str) -> None:
+async def _discard(blobs: Blobs, *prefixes: str) -> None:
     """Remove the blobs of a job that was not accepted; why it was not matters more than whether this works."""
-    try:
-        await blobs.delete_prefix(prefix)
-    except Unavailable as error:
-        log.warning("a blob of no job is left behind", prefix=prefix, error=str(error))
+    for prefix in prefixes:
+        try:
+            await blobs.delete_prefix(prefix)
+        except Unavailable as error:
+            log.warning("a blob of no job is left behind", prefix=prefix, error=str(error))
 
 
 async def _bounded(body: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:

@@ -20,7 +20,11 @@ class Events(Resource):
 
     @abc.abstractmethod
     async def notify(self, topics: Collection[str]) -> None:
-        """Wake the listeners of `topics`, in every process. Called once the change is committed."""
+        """Wake the listeners of `topics`, in every process. Called once the change is committed.
+
+        Never raises for a backend that is away, since what was committed is no failure. What cannot be told now is told
+        when the backend is back, or found by the looks that every listener takes on its own from time to time.
+        """
 
     @abc.abstractmethod
     def listen(self, topic: str) -> AbstractAsyncContextManager[Listener]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from antiphon.errors import Unavailable
 from antiphon.events.base import Events, Listener
+from antiphon.events.listeners import Listeners
 
 LOOK = 0.005
 """Seconds between two looks."""
@@ -26,7 +27,7 @@ class SqliteEvents(Events):
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
-        self._listeners: set[_SqliteListener] = set()
+        self._listeners = Listeners()
         self._watch: _Watch | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._open = False
@@ -36,8 +37,7 @@ class SqliteEvents(Events):
 
     async def close(self) -> None:
         self._open = False
-        for listener in self._listeners:
-            listener.end()
+        self._listeners.end()
         await self._stop()
 
     async def ping(self) -> None:
@@ -48,23 +48,19 @@ class SqliteEvents(Events):
             raise Unavailable(f"the store {self._path} cannot be watched: {error}") from error
 
     async def notify(self, topics: Collection[str]) -> None:
-        for listener in self._listeners:
-            if listener.topic in topics:
-                listener.wake()
+        self._listeners.wake(topics)
 
     @asynccontextmanager
     async def listen(self, topic: str) -> AsyncIterator[Listener]:
         if not self._open:
             raise Unavailable(f"the events of {self._path} are closed")
-        listener = _SqliteListener(topic)
-        self._listeners.add(listener)
-        if self._watcher is None:
-            self._watch = _Watch(self._path)
-            self._watcher = asyncio.create_task(self._look(self._watch))
         try:
-            yield listener
+            with self._listeners.enter(topic) as listener:
+                if self._watcher is None:
+                    self._watch = _Watch(self._path)
+                    self._watcher = asyncio.create_task(self._look(self._watch))
+                yield listener
         finally:
-            self._listeners.discard(listener)
             if not self._listeners:
                 await self._stop()
 
@@ -80,33 +76,7 @@ class SqliteEvents(Events):
         while True:
             await asyncio.sleep(LOOK)
             if watch.changed():
-                for listener in self._listeners:
-                    listener.wake()
-
-
-class _SqliteListener(Listener):
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
-        self._news = asyncio.Event()
-        self._ended = False
-
-    async def wait(self, timeout: float) -> bool:
-        if self._ended:
-            raise Unavailable(f"nobody tells of {self.topic} any more; the events are closed")
-        try:
-            async with asyncio.timeout(timeout):
-                await self._news.wait()
-        except TimeoutError:
-            return False
-        self._news.clear()
-        return not self._ended
-
-    def wake(self) -> None:
-        self._news.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._news.set()
+                self._listeners.wake_all()
 
 
 class _Watch:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from antiphon.admission import Backlog
-from antiphon.jobs import Artifact, Event, Job, State
+from antiphon.jobs import Artifact, Event, Job, Priority, State
 from antiphon.lifecycle import Change
 from antiphon.messages import Message
 from antiphon.pools import Pool
@@ -20,6 +20,11 @@ def topic(job: str) -> str:
     return f"job:{job}"
 
 
+def pool_topic(pool: str) -> str:
+    """The topic on which the workers of a pool hear that it was paused, or resumed."""
+    return f"pool:{pool}"
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """A message that was promised in a transaction and still has to be sent."""
@@ -30,10 +35,11 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What is left of a deleted job, until its blobs are surely gone."""
+    """What is left of an erased job. Its blobs, below `prefix`, are surely gone only once it is swept."""
 
     job: str
     tenant: str
+    prefix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class Store(Resource):
 
         Within 24 hours the same idempotency key gives the job that it first gave. Raises IdempotencyMismatch if that
         one was for something else.
+        Raises InDoubt if the store is gone before it could say whether it has taken the job; any other exception means
+        that it has not.
         """
 
     @abc.abstractmethod
@@ -69,7 +77,7 @@ class Store(Resource):
 
     @abc.abstractmethod
     async def job(self, tenant: str, job: str) -> Job:
-        """Raises JobNotFound, JobDeleted."""
+        """Raises JobNotFound, JobDeleted; RetentionOver, which is one, if nobody but time has erased the job."""
 
     @abc.abstractmethod
     async def jobs(
@@ -120,16 +128,35 @@ class Store(Resource):
         """(tenant, job) of living jobs whose time is over."""
 
     @abc.abstractmethod
+    async def erase_due(self, limit: int) -> list[Tombstone]:
+        """Erase jobs whose `erase_at` has passed and that are not held, the longest due first: what is left of them.
+
+        Their blobs are the caller's to erase. Of several callers at once each gets jobs of its own.
+        """
+
+    @abc.abstractmethod
     async def tombstones(self, limit: int, *, age: float) -> list[Tombstone]:
-        """Of jobs deleted `age` seconds ago or earlier whose blobs have not been swept since."""
+        """Of jobs erased `age` seconds ago or earlier whose blobs have not been swept since."""
 
     @abc.abstractmethod
     async def sweep_tombstone(self, tombstone: Tombstone) -> None:
-        """The blobs of the deleted job are gone for good."""
+        """The blobs of the erased job are gone for good."""
+
+    @abc.abstractmethod
+    async def forget_tombstones(self, limit: int, *, age: float) -> int:
+        """Remove swept tombstones of jobs erased `age` seconds ago or earlier; how many. They are then not found."""
 
     @abc.abstractmethod
     async def put_pool(self, pool: Pool) -> None:
-        """Register a pool, or change it."""
+        """Register a pool, or change it. Whether it is paused stays as it is."""
+
+    @abc.abstractmethod
+    async def pause(self, pool: str, *, paused: bool) -> Pool:
+        """Keep the pool's workers from beginning anything new, or let them again. Raises PoolNotFound."""
+
+    @abc.abstractmethod
+    async def pool(self, name: str) -> Pool:
+        """Raises PoolNotFound."""
 
     @abc.abstractmethod
     async def pools(self) -> list[Pool]:
@@ -138,6 +165,16 @@ class Store(Resource):
     @abc.abstractmethod
     async def backlog(self, pool: str) -> Backlog:
         """How busy a pool is."""
+
+    @abc.abstractmethod
+    async def waiting(
+        self, pool: str, *, limit: int, priority: Priority | None = None, after: Job | None = None
+    ) -> list[Job]:
+        """The jobs whose present leg waits for the pool, in the order of their turn: by priority, then the oldest.
+
+        They are queued, or run and nobody's lease on them does: between legs, between attempts, or left by a lost
+        worker. `after` is the last job of the page before.
+        """
 
     @abc.abstractmethod
     async def position(self, job: Job) -> int:

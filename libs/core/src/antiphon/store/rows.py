@@ -6,6 +6,7 @@ from sqlalchemy import Row
 
 from antiphon.jobs import Artifact, Event, Failure, Job, Lease, Leg, Priority, Source, State
 from antiphon.pools import Pool
+from antiphon.store.base import Tombstone
 
 Values = dict[str, Any]
 
@@ -30,6 +31,7 @@ def standing(job: Job) -> Values:
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "dead_letter": job.dead_letter,
+        "legal_hold": job.legal_hold,
         **_of_failure(job.failure),
     }
 
@@ -49,6 +51,7 @@ def of_job(job: Job) -> Values:
         "idempotency_key": job.idempotency_key,
         "fingerprint": job.fingerprint,
         "created_at": job.created_at,
+        "retention": job.retention,
     }
 
 
@@ -67,6 +70,7 @@ def job(row: Row[Any]) -> Job:
         idempotency_key=row.idempotency_key,
         fingerprint=row.fingerprint,
         expires_at=row.expires_at,
+        retention=row.retention,
         round=row.round,
         leg=row.leg,
         attempt=row.attempt,
@@ -81,6 +85,7 @@ def job(row: Row[Any]) -> Job:
         finished_at=row.finished_at,
         failure=_failure(row),
         dead_letter=row.dead_letter,
+        legal_hold=row.legal_hold,
     )
 
 
@@ -137,6 +142,7 @@ def artifact(row: Row[Any]) -> Artifact:
 
 
 def of_pool(pool: Pool) -> Values:
+    """The columns that a registration sets; `paused` is not among them."""
     return {
         "name": pool.name,
         "model": pool.model,
@@ -147,15 +153,44 @@ def of_pool(pool: Pool) -> Values:
 
 
 def pool(row: Row[Any]) -> Pool:
-    return Pool(row.name, row.model, frozenset(row.lanes), row.concurrency, row.target_wait)
+    return Pool(row.name, row.model, frozenset(row.lanes), row.concurrency, row.target_wait, row.paused)
+
+
+def of_tombstone(job: Job, now: float, *, retention_over: bool) -> Values:
+    return {
+        "job": job.id,
+        "tenant": job.tenant,
+        "prefix": job.blob_prefix,
+        "deleted_at": now,
+        "retention_over": retention_over,
+        "swept": False,
+    }
+
+
+def tombstone(row: Row[Any]) -> Tombstone:
+    # without a prefix a program before schema 0002 has deleted the job, when keys began with the tenant
+    return Tombstone(row.job, row.tenant, row.prefix or f"{row.tenant}/{row.job}")
 
 
 def _of_failure(failure: Failure | None) -> Values:
     return {
         "failure_code": failure.code if failure else None,
-        "failure_message": failure.message if failure else None,
+        "failure_message": _text(failure.message) if failure else None,
     }
 
 
 def _failure(row: Row[Any]) -> Failure | None:
     return None if row.failure_code is None else Failure(row.failure_code, row.failure_message)
+
+
+def is_text(text: str) -> bool:
+    """Whether every database can hold `text`: PostgreSQL has no NUL, and neither has half of a surrogate pair.
+
+    https://www.postgresql.org/docs/current/datatype-character.html
+    """
+    return _text(text) == text
+
+
+def _text(text: str) -> str:
+    """`text` with a mark in place of what a database cannot hold: what a library says may quote anything."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -8,10 +8,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from antiphon.errors import SchemaOutdated
-from antiphon.store.engine import SqliteDatabase, open_database
+from antiphon.store.engine import open_database
+from antiphon.store.sqlite import SqliteDatabase
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test compares it with the scripts. Kept here so that a start need not load Alembic."""
+
+_MIGRATION = 0x616E7469
+"""The advisory lock of PostgreSQL that a migration holds."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -21,7 +25,7 @@ async def migrate(url: str, *, to: str = HEAD) -> None:
 
     Raises Unavailable, SettingsError.
     """
-    database = open_database(url)
+    database = open_database(url, patient=True)
     try:
         if isinstance(database, SqliteDatabase):
             database.path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +47,8 @@ def _run_alembic(connection: Connection, to: str) -> None:
     from alembic import command
     from alembic.config import Config
 
+    if connection.dialect.name == "postgresql":  # several programs may start at once; SQLite has one writer anyway
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION)))
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     attributes: dict[str, Any] = config.attributes

@@ -9,7 +9,7 @@ What happens inside a transaction are plain functions of a connection; `engine.p
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -18,59 +18,40 @@ from sqlalchemy.engine import Connection
 
 from antiphon import lifecycle, messages
 from antiphon.admission import Backlog
-from antiphon.errors import IdempotencyMismatch, JobDeleted, JobNotFound, MessageInvalid
+from antiphon.errors import (
+    IdempotencyMismatch,
+    InDoubt,
+    JobDeleted,
+    JobNotFound,
+    MessageInvalid,
+    PoolNotFound,
+    RetentionOver,
+    Unavailable,
+)
 from antiphon.events.base import Events
-from antiphon.jobs import Artifact, Event, Job, State
+from antiphon.jobs import Artifact, Event, Job, Priority, State
 from antiphon.lifecycle import Change
 from antiphon.pools import Pool
-from antiphon.store import rows, schema
-from antiphon.store.base import Census, Decision, OutboxRow, Store, Tombstone, topic
+from antiphon.resource import Finding
+from antiphon.store import erasing, rows, schema, waiting, writing
+from antiphon.store.base import Census, Decision, OutboxRow, Store, Tombstone, pool_topic, topic
 from antiphon.store.engine import Database
+from antiphon.store.examining import EXAMINATIONS
 from antiphon.store.tables import artifacts, events, idempotency_keys, jobs, outbox, pools, tombstones
 
+T = TypeVar("T")
+
 IDEMPOTENCY_SECONDS = 24 * 3600
-RESEND_SECONDS = 3600
-RATE_SECONDS = 3600
-RATE_JOBS = 50
-"""The mean run time is that of at most so many jobs that succeeded within so many seconds."""
 
 log = structlog.get_logger(__name__)
 
-_LIVING = (State.QUEUED.value, State.RUNNING.value)
-
 # What every job needs, built once: building a statement takes SQLAlchemy longer than running it takes SQLite.
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"), jobs.c.tenant == sa.bindparam("tenant"))
-_JOB_LOCKED = _JOB.with_for_update()
-_GRAVE = sa.select(tombstones.c.job).where(
+_HOLD = _JOB.with_for_update()
+_GRAVE = sa.select(tombstones.c.retention_over).where(
     tombstones.c.job == sa.bindparam("job"), tombstones.c.tenant == sa.bindparam("tenant")
 )
-_CHANGE_JOB = sa.update(jobs).where(jobs.c.id == sa.bindparam("this"))
 _ANY_PROMISE = sa.select(outbox.c.id).limit(1)
-_WAITING = sa.and_(jobs.c.pool == sa.bindparam("pool"), jobs.c.state == State.QUEUED.value)
-_RUNNING = sa.and_(jobs.c.pool == sa.bindparam("pool"), jobs.c.state == State.RUNNING.value)
-_LATELY = (
-    sa.select((jobs.c.finished_at - jobs.c.started_at).label("seconds"))
-    .where(jobs.c.pool == sa.bindparam("pool"), jobs.c.state == State.SUCCEEDED.value)
-    .where(jobs.c.finished_at > sa.bindparam("since"))
-    .order_by(jobs.c.finished_at.desc())
-    .limit(RATE_JOBS)
-    .subquery()
-)
-_BACKLOG = sa.select(
-    sa.select(sa.func.count()).select_from(jobs).where(_WAITING).scalar_subquery(),
-    sa.select(sa.func.count()).select_from(jobs).where(_RUNNING).scalar_subquery(),
-    sa.select(sa.func.min(jobs.c.due_at)).where(_WAITING).scalar_subquery(),
-    sa.select(sa.func.avg(_LATELY.c.seconds)).scalar_subquery(),
-)
-_AHEAD = (
-    sa.select(sa.func.count())
-    .select_from(jobs)
-    .where(
-        _WAITING,
-        (jobs.c.priority < sa.bindparam("priority"))
-        | ((jobs.c.priority == sa.bindparam("priority")) & (jobs.c.id < sa.bindparam("job"))),
-    )
-)
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -82,6 +63,9 @@ class SqlStore(Store):
         self._events = events
         self._now = clock or database.now
         self._insert = _INSERT[database.dialect]
+        given = database.clock if clock is None else None
+        self._timed = given is not None
+        self._hold = _HOLD if given is None else _timed(_HOLD, given)
         self._promised = asyncio.Event()
 
     async def open(self) -> None:
@@ -91,10 +75,16 @@ class SqlStore(Store):
         await self._database.close()
 
     async def ping(self) -> None:
-        await self._all(lambda _: sa.select(sa.literal(1)))
+        await self._all(sa.select(sa.literal(1)))
+
+    async def examine(self) -> list[Finding]:
+        return await self._database.read(EXAMINATIONS[self._database.dialect])
 
     async def accept(self, job: Job) -> Job:
-        accepted, change = await self._database.write(partial(self._accept, job))
+        try:
+            accepted, change = await self._database.write(partial(self._accept, job))
+        except InDoubt:
+            accepted, change = await self._accept_after_all(job)
         await self._tell(change)
         return accepted
 
@@ -125,7 +115,7 @@ class SqlStore(Store):
             query = query.where(jobs.c.created_at < created_before)
         if before is not None:
             query = query.where(jobs.c.id < before)
-        return [rows.job(row) for row in await self._all(lambda _: query)]
+        return [rows.job(row) for row in await self._all(query)]
 
     async def events(self, tenant: str, job: str, *, after: int = 0) -> list[Event]:
         query = sa.select(events).where(events.c.job == job, events.c.number > after).order_by(events.c.number)
@@ -143,7 +133,7 @@ class SqlStore(Store):
             .where(artifacts.c.job == job, jobs.c.tenant == tenant)
             .order_by(artifacts.c.id)
         )
-        found = [rows.artifact(row) for row in await self._all(lambda _: query)]
+        found = [rows.artifact(row) for row in await self._all(query)]
         return list({artifact.name: artifact for artifact in found}.values())
 
     async def wait_for_outbox(self, timeout: float) -> None:
@@ -155,16 +145,16 @@ class SqlStore(Store):
         self._promised.clear()
 
     async def take_outbox(self, limit: int, *, lease: float) -> list[OutboxRow]:
-        if not await self._all(lambda _: _ANY_PROMISE):
+        if not await self._all(_ANY_PROMISE):
             return []  # the usual look costs no write lock
         found = await self._database.write(partial(self._take_outbox, limit, lease))
         return [row for id_, body in sorted(found) if (row := _outbox_row(id_, body))]
 
     async def drop_outbox(self, ids: Sequence[int]) -> None:
-        await self._execute(lambda _: sa.delete(outbox).where(outbox.c.id.in_(ids)))
+        await self._execute(sa.delete(outbox).where(outbox.c.id.in_(ids)))
 
     async def census(self, *, grace: float) -> list[Census]:
-        return await self._database.read(partial(self._census, grace))
+        return await self._look(partial(waiting.census, grace))
 
     async def resend(self, tenant: str, job: str) -> bool:
         change = await self._database.write(partial(self._resend, tenant, job))
@@ -174,58 +164,92 @@ class SqlStore(Store):
         return True
 
     async def expired(self, limit: int) -> list[tuple[str, str]]:
-        found = await self._all(
-            lambda now: (
-                sa.select(jobs.c.tenant, jobs.c.id)
-                .where(jobs.c.expires_at <= now, jobs.c.state.in_(_LIVING))
-                .limit(limit)
-            )
+        return await self._look(partial(waiting.expired, limit))
+
+    async def erase_due(self, limit: int) -> list[Tombstone]:
+        if not await self._look(erasing.any_due):
+            return []  # the usual look costs no write lock
+        erased = await self._database.write(
+            lambda connection: erasing.erase_due(limit, self._now(connection), connection)
         )
-        return [(row.tenant, row.id) for row in found]
+        if erased:
+            await self._events.notify({topic(tombstone.job) for tombstone in erased})
+        return erased
 
     async def tombstones(self, limit: int, *, age: float) -> list[Tombstone]:
-        found = await self._all(
-            lambda now: (
-                sa.select(tombstones).where(~tombstones.c.swept, tombstones.c.deleted_at <= now - age).limit(limit)
-            )
-        )
-        return [Tombstone(row.job, row.tenant) for row in found]
+        return await self._look(partial(erasing.unswept, limit, age))
 
     async def sweep_tombstone(self, tombstone: Tombstone) -> None:
-        await self._execute(lambda _: sa.update(tombstones).where(tombstones.c.job == tombstone.job).values(swept=True))
+        await self._execute(sa.update(tombstones).where(tombstones.c.job == tombstone.job).values(swept=True))
+
+    async def forget_tombstones(self, limit: int, *, age: float) -> int:
+        old = await self._look(partial(erasing.forgettable, limit, age))
+        if old:
+            await self._execute(sa.delete(tombstones).where(tombstones.c.job.in_(old)))
+        return len(old)
 
     async def put_pool(self, pool: Pool) -> None:
         values = rows.of_pool(pool)
         await self._execute(
-            lambda _: self._insert(pools).values(values).on_conflict_do_update(index_elements=["name"], set_=values)
+            self._insert(pools).values(values).on_conflict_do_update(index_elements=["name"], set_=values)
         )
 
+    async def pause(self, pool: str, *, paused: bool) -> Pool:
+        change = sa.update(pools).where(pools.c.name == pool).values(paused=paused).returning(pools)
+        if not rows.is_text(pool):
+            raise PoolNotFound(pool)
+        row = await self._database.write(lambda connection: connection.execute(change).one_or_none())
+        if row is None:
+            raise PoolNotFound(pool)
+        await self._events.notify({pool_topic(pool)})
+        return rows.pool(row)
+
+    async def pool(self, name: str) -> Pool:
+        if rows.is_text(name):
+            for row in await self._all(sa.select(pools).where(pools.c.name == name)):
+                return rows.pool(row)
+        raise PoolNotFound(name)
+
     async def pools(self) -> list[Pool]:
-        return [rows.pool(row) for row in await self._all(lambda _: sa.select(pools).order_by(pools.c.name))]
+        return [rows.pool(row) for row in await self._all(sa.select(pools).order_by(pools.c.name))]
 
     async def backlog(self, pool: str) -> Backlog:
-        def read(connection: Connection) -> Backlog:
-            row = connection.execute(_BACKLOG, {"pool": pool, "since": self._now(connection) - RATE_SECONDS}).one()
-            return Backlog(row[0], row[1], row[2], row[3])
+        return await self._look(partial(waiting.backlog, pool))
 
-        return await self._database.read(read)
+    async def waiting(
+        self, pool: str, *, limit: int, priority: Priority | None = None, after: Job | None = None
+    ) -> list[Job]:
+        return await self._look(partial(waiting.jobs_for, pool, limit, priority, after))
 
     async def position(self, job: Job) -> int:
         if job.state is not State.QUEUED:
             return 0
-        values = {"pool": job.pool, "priority": job.priority.value, "job": job.id}
-        ahead = await self._database.read(lambda connection: connection.execute(_AHEAD, values).scalar_one())
-        return int(ahead) + 1
+        return await self._database.read(partial(waiting.ahead, job)) + 1
 
-    async def _all(self, query: Callable[[float], sa.Select[Any]]) -> Sequence[Any]:
-        """The rows of a query that may depend on the time."""
-        return await self._database.read(lambda connection: connection.execute(query(self._now(connection))).all())
+    async def _look(self, look: Callable[[float, Connection], T]) -> T:
+        """What can be seen at the database's present time."""
+        return await self._database.read(lambda connection: look(self._now(connection), connection))
 
-    async def _execute(self, statement: Callable[[float], sa.Executable]) -> None:
-        def execute(connection: Connection) -> None:
-            connection.execute(statement(self._now(connection)))
+    async def _all(self, query: sa.Select[Any]) -> Sequence[Any]:
+        return await self._database.read(lambda connection: connection.execute(query).all())
 
-        await self._database.write(execute)
+    async def _execute(self, statement: sa.Executable) -> None:
+        await self._database.write(lambda connection: connection.execute(statement))
+
+    async def _accept_after_all(self, job: Job) -> tuple[Job, Change | None]:
+        """Accept a job that may have been accepted a moment ago, or still be about to.
+
+        To look for it would not tell, since the commit may still be under way. To enter it once more waits, at its
+        primary key, for whoever else enters it.
+        """
+        try:
+            try:
+                return await self._database.write(partial(self._accept, job))
+            except sa.exc.IntegrityError:  # it has been
+                self._promised.set()
+                return await self.job(job.tenant, job.id), None
+        except Unavailable as error:
+            raise InDoubt(str(error)) from error
 
     def _accept(self, job: Job, connection: Connection) -> tuple[Job, Change | None]:
         """The job, and the change by which it came; None if its idempotency key had come before."""
@@ -235,19 +259,25 @@ class SqlStore(Store):
             if first is not None:
                 return first, None
         change = lifecycle.accept(job, now)
-        connection.execute(sa.insert(jobs), rows.of_job(change.job))
-        _write_parts(connection, change)
+        writing.enter(change, connection)
         return change.job, change
 
     def _change(self, tenant: str, job: str, decide: Decision, connection: Connection) -> tuple[Job, Change | None]:
         """The job as it stands afterwards, and its change; None if nothing changed."""
-        before = _row(connection, tenant, job, lock=True)
-        now = self._now(connection)
+        before, now = self._held(connection, tenant, job)
         change = decide(before, now)
         if change == Change(before):
             return before, None
-        _write(connection, change, now)
+        writing.write(change, now, connection)
         return change.job, change
+
+    def _held(self, connection: Connection, tenant: str, job: str) -> tuple[Job, float]:
+        """The job, which nobody else changes before we commit, and the time from which it is ours."""
+        _require_text(tenant, job)
+        row = connection.execute(self._hold, {"job": job, "tenant": tenant}).one_or_none()
+        if row is None:
+            raise _missing(connection, tenant, job)
+        return rows.job(row), row.now if self._timed else self._now(connection)
 
     def _take_outbox(self, limit: int, lease: float, connection: Connection) -> list[tuple[int, str]]:
         now = self._now(connection)
@@ -257,50 +287,28 @@ class SqlStore(Store):
             .order_by(outbox.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte("free")  # which runs once, whatever the plan: a subquery might, and lock more than the limit
         )
         taken = connection.execute(
             sa.update(outbox)
-            .where(outbox.c.id.in_(free.scalar_subquery()))
+            .where(outbox.c.id.in_(sa.select(free.c.id)))
             .values(leased_until=now + lease)
             .returning(outbox.c.id, outbox.c.body)
         )
         return [(row.id, row.body) for row in taken]
 
-    def _census(self, grace: float, connection: Connection) -> list[Census]:
-        now = self._now(connection)
-        unsent = sa.exists().where(outbox.c.job == jobs.c.id)
-        living = (
-            sa.select(jobs.c.pool, sa.func.count().label("jobs"))
-            .where(jobs.c.state.in_(_LIVING), ~unsent)
-            .group_by(jobs.c.pool)
-        )
-        lost = (
-            sa.select(jobs.c.pool, jobs.c.tenant, jobs.c.id)
-            .where(jobs.c.state.in_(_LIVING), jobs.c.due_at < now - grace, ~unsent)
-            .where(jobs.c.lease_until.is_(None) | (jobs.c.lease_until < now - grace))
-            .where(jobs.c.resent_at.is_(None) | (jobs.c.resent_at < now - RESEND_SECONDS))
-            .order_by(jobs.c.id)
-            .limit(1000)
-        )
-        expected = {row.pool: row.jobs for row in connection.execute(living)}
-        overdue: dict[str, list[tuple[str, str]]] = {}
-        for row in connection.execute(lost):
-            overdue.setdefault(row.pool, []).append((row.tenant, row.id))
-        return [Census(pool, count, tuple(overdue.get(pool, ()))) for pool, count in sorted(expected.items())]
-
     def _resend(self, tenant: str, job: str, connection: Connection) -> Change | None:
-        before = _row(connection, tenant, job, lock=True)
-        now = self._now(connection)
+        before, now = self._held(connection, tenant, job)
         change = lifecycle.resend(before, now)
         fresh = connection.execute(
             sa.update(jobs)
             .where(jobs.c.id == job)
-            .where(jobs.c.resent_at.is_(None) | (jobs.c.resent_at < now - RESEND_SECONDS))
+            .where(jobs.c.resent_at.is_(None) | (jobs.c.resent_at < now - waiting.RESEND_SECONDS))
             .values(resent_at=now)
         )
         if change.send is None or fresh.rowcount == 0:
             return None
-        _write(connection, change, now)
+        writing.write(change, now, connection)
         return change
 
     def _first_use(self, connection: Connection, job: Job, key: str, now: float) -> Job | None:
@@ -329,6 +337,12 @@ class SqlStore(Store):
         await self._events.notify({topic(change.job.id)})
 
 
+def _timed(held: sa.Select[Any], clock: sa.ColumnElement[float]) -> sa.Select[Any]:
+    """`held`, whose rows are locked, with the time as the column `now`, which is read once they are."""
+    locked = held.subquery("held")  # what locks is not merged into what is around it, nor run after it
+    return sa.select(locked, clock.label("now"))
+
+
 def _outbox_row(id_: int, body: str) -> OutboxRow | None:
     """None for a message of another version, which a program of that version will send: during a rollout both run."""
     try:
@@ -338,38 +352,22 @@ def _outbox_row(id_: int, body: str) -> OutboxRow | None:
         return None
 
 
-def _row(connection: Connection, tenant: str, job: str, *, lock: bool = False) -> Job:
-    names = {"job": job, "tenant": tenant}
-    row = connection.execute(_JOB_LOCKED if lock else _JOB, names).one_or_none()
-    if row is not None:
-        return rows.job(row)
-    if connection.execute(_GRAVE, names).one_or_none() is not None:
-        raise JobDeleted(job)
-    raise JobNotFound(job)
+def _row(connection: Connection, tenant: str, job: str) -> Job:
+    _require_text(tenant, job)
+    row = connection.execute(_JOB, {"job": job, "tenant": tenant}).one_or_none()
+    if row is None:
+        raise _missing(connection, tenant, job)
+    return rows.job(row)
 
 
-def _write(connection: Connection, change: Change, now: float) -> None:
-    if change.erase:
-        _erase(connection, change.job, now)
-        return
-    connection.execute(_CHANGE_JOB, {**rows.standing(change.job), "this": change.job.id})
-    _write_parts(connection, change)
+def _require_text(tenant: str, job: str) -> None:
+    """Raise JobNotFound for names that PostgreSQL refuses even to look for; a broken message may hold them."""
+    if not (rows.is_text(tenant) and rows.is_text(job)):
+        raise JobNotFound(job)
 
 
-def _write_parts(connection: Connection, change: Change) -> None:
-    if change.event is not None:
-        connection.execute(sa.insert(events), rows.of_event(change.event))
-    if change.send is not None:
-        promise = {"job": change.job.id, "body": change.send.encode(), "leased_until": 0.0}
-        connection.execute(sa.insert(outbox), promise)
-    if change.artifacts:
-        connection.execute(
-            sa.insert(artifacts), [rows.of_artifact(change.job.id, artifact) for artifact in change.artifacts]
-        )
-
-
-def _erase(connection: Connection, job: Job, now: float) -> None:
-    for table in (events, artifacts, outbox, idempotency_keys):
-        connection.execute(sa.delete(table).where(table.c.job == job.id))
-    connection.execute(sa.delete(jobs).where(jobs.c.id == job.id))
-    connection.execute(sa.insert(tombstones).values(job=job.id, tenant=job.tenant, deleted_at=now, swept=False))
+def _missing(connection: Connection, tenant: str, job: str) -> JobNotFound | JobDeleted:
+    grave = connection.execute(_GRAVE, {"job": job, "tenant": tenant}).one_or_none()
+    if grave is None:
+        return JobNotFound(job)
+    return RetentionOver(job) if grave.retention_over else JobDeleted(job)

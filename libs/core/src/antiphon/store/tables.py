@@ -2,6 +2,8 @@
 
 import sqlalchemy as sa
 
+from antiphon.retention import STANDARD_SECONDS
+
 metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -49,6 +51,9 @@ jobs = sa.Table(
     sa.Column("failure_code", _NAME),
     sa.Column("failure_message", sa.Text),
     sa.Column("dead_letter", sa.Boolean, nullable=False),
+    sa.Column("retention", _TIME, nullable=False, server_default=str(STANDARD_SECONDS)),
+    sa.Column("legal_hold", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("erase_at", _TIME, sa.Computed("finished_at + retention")),
     sa.Index("ix_jobs_page", "tenant", "id"),  # Store.jobs: newest first, a page at a time
     sa.Index("ix_jobs_page_state", "tenant", "state", "id"),  # the same, filtered by state
     sa.Index("ix_jobs_waiting", "state", "pool", "priority", "id"),  # Store.position, backlog, census
@@ -58,6 +63,12 @@ jobs = sa.Table(
         "expires_at",
         sqlite_where=sa.text("expires_at IS NOT NULL"),
         postgresql_where=sa.text("expires_at IS NOT NULL"),
+    ),
+    sa.Index(  # Store.erase_due
+        "ix_jobs_erase",
+        "erase_at",
+        sqlite_where=sa.text("erase_at IS NOT NULL AND legal_hold = 0"),
+        postgresql_where=sa.text("erase_at IS NOT NULL AND NOT legal_hold"),
     ),
 )
 
@@ -122,6 +133,9 @@ tombstones = sa.Table(
     sa.Column("tenant", _NAME, nullable=False),
     sa.Column("deleted_at", _TIME, nullable=False),
     sa.Column("swept", sa.Boolean, nullable=False),
+    sa.Column("prefix", sa.String(500)),  # NULL where a program before 0002 has erased the job
+    sa.Column("retention_over", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Index("ix_tombstones_sweep", "swept", "deleted_at"),  # Store.tombstones, forget_tombstones
 )
 
 pools = sa.Table(
@@ -132,4 +146,5 @@ pools = sa.Table(
     sa.Column("lanes", sa.JSON, nullable=False),
     sa.Column("concurrency", sa.Integer, nullable=False),
     sa.Column("target_wait", sa.Float, nullable=False),
+    sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
 )

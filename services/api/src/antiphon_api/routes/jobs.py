@@ -9,6 +9,7 @@ from antiphon import lifecycle
 from antiphon.errors import (
     IdempotencyMismatch,
     JobDeleted,
+    JobHeld,
     JobNotFound,
     JobNotTerminal,
     JobSucceeded,
@@ -105,7 +106,8 @@ async def submit_job(
         idempotency_key=idempotency_key,
         traceparent=submission.traceparent(traceparent),
     )
-    taken = await submission.submit(here.ports, origin, request.stream(), here.settings.max_upload_bytes)
+    terms = submission.Terms(here.settings.max_upload_bytes, here.settings.retention())
+    taken = await submission.submit(here.ports, origin, request.stream(), terms)
     if taken.new:
         here.hooks.accepted(taken.job)
     else:
@@ -194,12 +196,15 @@ async def redrive_job(here: Here, tenant: Tenant, job: JobId) -> JobOut:
     summary="Delete a job",
     status_code=204,
     response_description="Nothing is left but the fact that there was such a job.",
-    responses=responses(JobNotFound, JobDeleted, Unavailable),
+    responses=responses(JobNotFound, JobDeleted, JobHeld, Unavailable),
 )
 async def delete_job(here: Here, tenant: Tenant, job: JobId) -> None:
-    """Cancels the job if it still runs, and erases its recording, its results and its history."""
-    await here.ports.store.change(tenant, job, lifecycle.delete)
+    """Cancels the job if it still runs, and erases its recording, its results and its history.
+
+    A job under a legal hold is not deleted.
+    """
+    deleted = await here.ports.store.change(tenant, job, lifecycle.delete)
     try:
-        await here.ports.blobs.delete_prefix(f"{tenant}/{job}")
+        await here.ports.blobs.delete_prefix(deleted.blob_prefix)
     except Unavailable as error:
         log.warning("a deleted job's blobs are still there; the sweeper will erase them", job=job, error=str(error))

@@ -17,7 +17,7 @@ async def list_queues(here: Here) -> QueueList:
     queues = []
     for pool in await here.ports.store.pools():
         depths = await here.ports.queue.depth(pool.name)
-        queues += [QueueOut.of(pool.name, priority.word, depth) for priority, depth in sorted(depths.items())]
+        queues += [QueueOut.of(pool, priority.word, depth) for priority, depth in sorted(depths.items())]
     return QueueList(queues=queues)
 
 
