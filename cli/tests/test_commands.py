@@ -72,6 +72,31 @@ def test_a_recording_is_submitted_followed_and_fetched(there: Command, clips: Pa
     assert json.loads(there("result", accepted["id"], "--json").stdout)["text"].startswith(WORDS)
 
 
+def test_a_job_is_kept_as_long_as_was_asked_for_and_its_status_tells_until_when(there: Command, clips: Path) -> None:
+    for asked, seconds in (("ephemeral", 3600), ("86400", 86400)):
+        job = there("submit", clips / "mary.wav", "--retention", asked, "--wait", "-q").stdout.strip()
+        [seen] = objects(there("status", job, "--json"))
+        assert seen["retention_seconds"] == seconds
+        until = seen["retained_until"].replace("T", " ").partition(".")[0]
+        assert f"kept until: {until} UTC" in there("status", job).stdout.splitlines()
+    refused = there("submit", clips / "mary.wav", "--retention", "forever")
+    assert (refused.exit_code, refused.stdout) == (ExitCode.FAILED, "")
+    assert "/options/retention" in refused.stderr
+
+
+def test_a_job_under_a_legal_hold_has_no_end_of_its_time(here: Command, tiny_server: Any, answer: Any) -> None:
+    job = {
+        "id": "01936d3c-7b5e-7e3a-9d51-3c0f3b6f2a11",
+        "state": "succeeded",
+        "source": {"name": "clip.wav", "size": 3},
+        "created_at": "2026-01-31T12:00:00Z",
+        "retained_until": "2026-03-02T12:00:00Z",
+    }
+    for held, until in ((True, "its legal hold is lifted"), (False, "2026-03-02 12:00:00 UTC")):
+        tiny_server.answer = lambda _, held=held: answer(200, {**job, "legal_hold": held})
+        assert f"kept until: {until}" in here("status", job["id"], ANTIPHON_URL=tiny_server.url).stdout.splitlines()
+
+
 def test_waiting_tells_the_progress_in_plain_lines_where_there_is_no_terminal(there: Command, clips: Path) -> None:
     done = there("submit", clips / "mary.wav", "--wait")
     assert done.exit_code == ExitCode.OK
@@ -102,13 +127,13 @@ def test_jobs_are_listed_newest_first_and_by_state(there: Command, done_job: str
 
 
 def test_the_queues_are_shown_by_pool_and_priority(there: Command) -> None:
-    [found] = objects(there("queue", "--json"))
+    [found] = objects(there("queue", "ls", "--json"))
     assert [(each["pool"], each["priority"]) for each in found["queues"]] == [
         ("default", "high"),
         ("default", "normal"),
         ("default", "low"),
     ]
-    assert there("queue").stdout.splitlines()[1].split() == ["default", "high", "0", "0", "0", "0"]
+    assert there("queue", "ls").stdout.splitlines()[1].split() == ["default", "high", "0", "0", "0", "0"]
 
 
 def test_a_job_that_succeeded_can_be_neither_cancelled_nor_redriven_but_deleted(there: Command, done_job: str) -> None:

@@ -13,7 +13,9 @@ from antiphon_cli.errors import ExitCode
 from antiphon_cli.main import app
 
 HEAVY = {"httpx", "pydantic", "rich", "numpy", "av", "faster_whisper", "sqlalchemy", "fastapi", "asyncio"}
-COMMANDS = "up doctor migrate analyze submit status result jobs cancel redrive delete queue".split()
+COMMANDS = "up doctor migrate analyze submit status result jobs cancel redrive delete".split()
+GROUPS = {"queue": "ls peek dead redrive purge pause resume".split()}
+LINES = [*COMMANDS, *(f"{group} {command}" for group, commands in GROUPS.items() for command in commands)]
 
 
 def test_nothing_heavy_is_imported_before_a_command_runs() -> None:
@@ -24,15 +26,21 @@ def test_nothing_heavy_is_imported_before_a_command_runs() -> None:
 
 def test_help_names_every_command_and_every_exit_code() -> None:
     said = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
-    assert all(f" {command} " in said for command in COMMANDS)
+    assert all(f" {command} " in said for command in (*COMMANDS, *GROUPS))
     assert all(f"{code.value} " in said.partition("Exit codes:")[2] for code in ExitCode)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_and_json(command: str) -> None:
-    done = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+@pytest.mark.parametrize("line", LINES)
+def test_every_command_has_help_and_json(line: str) -> None:
+    done = CliRunner().invoke(app, [*line.split(), "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == ExitCode.OK
     assert "--json" in done.output
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_alone_names_its_commands(group: str) -> None:
+    said = CliRunner().invoke(app, [group], env={"COLUMNS": "200"}).output
+    assert all(f" {command} " in said for command in GROUPS[group])
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def redis_and_postgresql(request: pytest.FixtureRequest, _data: Path) -> Iterato
 def aws_and_postgresql(request: pytest.FixtureRequest, _data: Path) -> Iterator[Backends]:
     """AWS: queue on SQS, blobs on S3, the store and its wake-ups on PostgreSQL."""
     store, endpoint = request.getfixturevalue("postgres_url"), request.getfixturevalue("aws_server")
-    name = f"acceptance-{uuid.uuid4().hex[:12]}"
+    name = f"test-{uuid.uuid4().hex[:12]}"
 
     async def make_bucket(s3: Any) -> None:
         place = {"LocationConstraint": AWS["AWS_REGION"]}

@@ -93,7 +93,7 @@ def test_health_and_metrics_answer_while_a_worker_decodes(running: Installation,
 def test_a_deleted_job_leaves_no_blob_and_no_row(running: Installation, short_recording: Path) -> None:
     job = running.submit(short_recording)
     running.wait_until_ended(job)
-    blobs = running.data / "files" / "blobs" / "default" / job
+    blobs = running.data / "files" / "blobs" / "standard" / "default" / job
     assert (blobs / "source").exists()
     with running.client() as client:
         assert client.delete(f"/v1/jobs/{job}").status_code == 204
@@ -107,5 +107,5 @@ def test_a_job_deleted_while_it_runs_stops_and_leaves_nothing(running: Installat
     with running.client() as client:
         assert client.delete(f"/v1/jobs/{job}").status_code == 204
     running.wait_for_depth(available=0, in_flight=0)
-    assert not (running.data / "files" / "blobs" / "default" / job).exists()
+    assert not (running.data / "files" / "blobs" / "standard" / "default" / job).exists()
     assert list((running.data / "scratch").iterdir()) == []

@@ -14,15 +14,38 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
-from antiphon_cli.errors import AnswerLost, CommandError, NotFound, Refused, ServerUnavailable, Unreachable, UsageError
+from antiphon_cli.errors import (
+    AnswerLost,
+    CommandError,
+    NotFound,
+    Refused,
+    ServerUnavailable,
+    TokenRefused,
+    Unreachable,
+    UsageError,
+)
 from antiphon_cli.masking import masked
 from antiphon_cli.sse import events
-from antiphon_cli.views import Accepted, Job, JobPage, Queue, QueueList, Update
+from antiphon_cli.views import (
+    Accepted,
+    DeadLetterList,
+    Job,
+    JobPage,
+    MessageList,
+    Pool,
+    Purged,
+    Queue,
+    QueueList,
+    Redriven,
+    Update,
+)
 
-_REFUSALS = {404: NotFound, 410: NotFound, 503: ServerUnavailable}
+_REFUSALS = {401: TokenRefused, 404: NotFound, 410: NotFound, 503: ServerUnavailable}
 _TRIES = 3
 _UPLOAD = httpx.Timeout(30.0, read=120.0)
 """The answer comes once the recording is safely on the server's disk."""
+_LONG = httpx.Timeout(10.0, read=60.0)
+"""A purge takes some ten seconds, and backends may be slow."""
 _PAUSE = 0.5
 _PATIENCE = 30.0
 """Seconds for which a followed job's server may be away."""
@@ -34,10 +57,14 @@ V = TypeVar("V", bound=BaseModel)
 
 
 class Client:
-    """A connection to one server; close it, or use it as a context manager."""
+    """A connection to one server; close it, or use it as a context manager.
 
-    def __init__(self, url: str, *, timeout: float = 30.0) -> None:
+    `token` is the server's internal one, which goes along with nothing but what wants it.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 30.0, token: str | None = None) -> None:
         self.url = url.rstrip("/")
+        self._token = token
         try:
             parsed = httpx.URL(self.url)
         except httpx.InvalidURL as error:
@@ -112,6 +139,28 @@ class Client:
         """The depths of every pool's queues."""
         return self._parsed(QueueList, self._get("/v1/queues").content).queues
 
+    def peek(self, pool: str, *, limit: int) -> MessageList:
+        """What waits in the pool's queue. Raises TokenRefused, as do all that follow."""
+        return self._parsed(MessageList, self._internal("GET", pool, "messages", params={"limit": limit}).content)
+
+    def dead(self, pool: str, *, limit: int) -> DeadLetterList:
+        """The oldest dead letters of the pool."""
+        return self._parsed(DeadLetterList, self._internal("GET", pool, "dead", params={"limit": limit}).content)
+
+    def redrive_dead(self, pool: str, *, ids: Collection[str] | None, limit: int) -> Redriven:
+        """Try these dead letters again, or the oldest `limit`."""
+        wish = {"limit": limit} if ids is None else {"ids": list(ids)}
+        return self._parsed(Redriven, self._internal("POST", pool, "redrive", json=wish).content)
+
+    def purge(self, pool: str, *, priority: str | None) -> Purged:
+        """Cancel what waits for the pool, of one priority or of all; to be repeated until it is complete."""
+        wish = {} if priority is None else {"priority": priority}
+        return self._parsed(Purged, self._internal("POST", pool, "purge", json=wish).content)
+
+    def pause(self, pool: str, *, paused: bool) -> Pool:
+        """Keep the pool's workers from beginning anything, or let them again."""
+        return self._parsed(Pool, self._internal("POST", pool, "pause" if paused else "resume").content)
+
     def ready(self) -> bool:
         """Whether the server can work."""
         return self._request("GET", "/readyz").status_code == httpx.codes.OK
@@ -159,6 +208,11 @@ class Client:
 
     def _send(self, method: str, path: str) -> httpx.Response:
         return _checked(self._request(method, path))
+
+    def _internal(self, method: str, pool: str, what: str, **options: Any) -> httpx.Response:
+        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        path = f"/v1/internal/queues/{quote(pool, safe='')}/{what}"
+        return _checked(self._request(method, path, headers=headers, timeout=_LONG, **options))
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -220,6 +274,14 @@ def _refusal(answer: httpx.Response) -> Refused:
     except (ValueError, KeyError, TypeError, AttributeError):
         detail = f"the server, or a proxy before it, answered {answer.reason_phrase or 'with an error'}"
         return kind(answer.status_code, f"http_{answer.status_code}", detail)
+
+
+def is_here(url: str) -> bool:
+    """Whether the server at `url` is on this machine."""
+    try:
+        return _is_here(httpx.URL(url).host)
+    except httpx.InvalidURL:
+        return False
 
 
 def _is_here(host: str) -> bool:

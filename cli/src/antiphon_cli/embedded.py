@@ -8,6 +8,7 @@ from pathlib import Path
 from antiphon.pools import Pool
 from antiphon.ports import PortSettings, open_ports
 from antiphon.store.schema import migrate
+from antiphon_cli import token
 from antiphon_cli.supervisor.listener import url_of
 from antiphon_cli.supervisor.program import HEALTH_PORT, LIFELINE, Program
 
@@ -23,8 +24,11 @@ async def prepare(settings: PortSettings, pool: Pool) -> None:
         await ports.queue.prepare(pool.name)
 
 
-def programs(data: Path, pool: Pool, listener: socket.socket) -> list[Program]:
-    """The API on the inherited socket, and one worker. Neither is imported here: what dies must not take us along."""
+def programs(data: Path, pool: Pool, listener: socket.socket, internal: str) -> list[Program]:
+    """The API on the inherited socket, and one worker. Neither is imported here: what dies must not take us along.
+
+    `internal` is the token of /v1/internal: in the environment, since others can read command lines.
+    """
     shared: Mapping[str, str] = {"ANTIPHON_DATA": str(data)}
     return [
         Program(
@@ -35,7 +39,7 @@ def programs(data: Path, pool: Pool, listener: socket.socket) -> list[Program]:
                 *("--lifeline", LIFELINE),
             ),
             ready=f"{url_of(listener)}/readyz",
-            environment=shared,
+            environment={**shared, token.VARIABLE: internal},
             inherits=(listener.fileno(),),
             grace=5.0,
         ),

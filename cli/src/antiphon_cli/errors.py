@@ -52,9 +52,13 @@ class AnswerLost(Unreachable):
 class Refused(CommandError):
     """The server understood and said no: a problem document (RFC 9457), told as a sentence."""
 
+    advice: ClassVar[str] = ""
+    """What to do about it, where that is not the server's to know."""
+
     def __init__(self, status: int, code: str, detail: str, fields: Sequence[tuple[str, str]] = ()) -> None:
         lines = [f"{detail} ({code}, HTTP {status})"]
         lines += [f"  {field}: {message}" if field else f"  {message}" for field, message in fields]
+        lines += [self.advice] if self.advice else []
         super().__init__("\n".join(lines))
         self.status = status
         self.code = code  # type: ignore[misc]
@@ -63,9 +67,15 @@ class Refused(CommandError):
 
 
 class NotFound(Refused):
-    """The server has no such job or artifact."""
+    """The server has no such job, artifact or pool."""
 
     exit_code = ExitCode.NOT_FOUND
+
+
+class TokenRefused(Refused):
+    """The server wants its internal token, and did not get it."""
+
+    advice = "Set ANTIPHON_INTERNAL_TOKEN to it, or, for an `antiphon up` on this machine, ANTIPHON_DATA to its --data."
 
 
 class ServerUnavailable(Refused):

@@ -11,13 +11,13 @@ from antiphon_cli.commands.analyze import analyze
 from antiphon_cli.commands.doctor import doctor
 from antiphon_cli.commands.jobs import cancel, delete, jobs, redrive, result, status, submit
 from antiphon_cli.commands.migrate import migrate
-from antiphon_cli.commands.queue import queue
+from antiphon_cli.commands.queue import app as queue
 from antiphon_cli.commands.up import up
 from antiphon_cli.errors import CommandError
 
 _EPILOG = (
     "Exit codes: 0 done; 1 failed (a job, a file or a check); 2 wrong usage; 3 the server does not answer; "
-    "4 no such job or artifact; 130 interrupted."
+    "4 no such job, artifact or pool; 130 interrupted."
 )
 
 
@@ -60,11 +60,12 @@ def _antiphon(
 _PANELS = {
     "Run it": (up, doctor, migrate),
     "Analyse recordings": (analyze,),
-    "Use a server": (submit, status, result, jobs, cancel, redrive, delete, queue),
+    "Use a server": (submit, status, result, jobs, cancel, redrive, delete),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 
-# Groups of commands from packages of their own are added here.
+# Groups of commands are added here.
+app.add_typer(queue, rich_help_panel="Use a server")
 app.add_typer(bench, rich_help_panel="Measure it")

@@ -48,6 +48,8 @@ class Job(_View):
     created_at: str
     started_at: str | None = None
     finished_at: str | None = None
+    retained_until: str | None = None
+    legal_hold: bool = False
     audio_seconds: float | None = None
     error: Failure | None = None
 
@@ -66,6 +68,7 @@ class Queue(_View):
 
     pool: str
     priority: str
+    paused: bool = False
     available: int
     in_flight: int
     delayed: int
@@ -74,6 +77,68 @@ class Queue(_View):
 
 class QueueList(_View):
     queues: list[Queue]
+
+
+class Message(_View):
+    """A message that waits; without a job if it cannot be read, and then with its body."""
+
+    priority: str
+    job: str | None = None
+    state: str | None = None
+    round: int | None = None
+    deliveries: int | None = None
+    body: str | None = None
+
+
+class MessageList(_View):
+    """`source` is `queue`, or `store` where the queue cannot show what waits."""
+
+    source: str
+    messages: list[Message]
+
+
+class DeadLetter(_View):
+    """A message that was given up; without a job if it cannot be read."""
+
+    id: str
+    reason: str
+    died_at: str
+    job: str | None = None
+    state: str | None = None
+    body: str = ""
+
+
+class DeadLetterList(_View):
+    dead: list[DeadLetter]
+
+
+class Skipped(_View):
+    """A dead letter that was not tried again."""
+
+    id: str
+    reason: str
+
+
+class Redriven(_View):
+    redriven: int
+    skipped: list[Skipped]
+
+
+class Purged(_View):
+    cancelled: int
+    removed: int
+    complete: bool
+
+
+class Backlog(_View):
+    queued: int
+    running: int
+
+
+class Pool(_View):
+    name: str
+    paused: bool
+    backlog: Backlog
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,16 @@ import pytest
 
 from antiphon import lifecycle
 from antiphon.blobs.base import put_bytes, read_all
+from antiphon.errors import BlobNotFound, JobDeleted
 from antiphon.hooks import Hooks
 from antiphon.ids import new_id
 from antiphon.jobs import Artifact, Claim, Job, Leg, Priority, Source, State
 from antiphon.messages import Message
 from antiphon.ports import Ports, open_ports
+from antiphon.queue.base import Received
+from antiphon.queue.sqlite import SqliteQueue
 from antiphon.retry import RetryPolicy
-from antiphon.store.base import topic
+from antiphon.store.base import Store, topic
 from antiphon.store.schema import migrate
 from antiphon_speech.engines import EngineSettings
 from antiphon_speech.results import AudioInfo, Result
@@ -71,7 +74,7 @@ async def working(ports: Ports, settings: WorkerSettings, heard: Heard) -> Async
 async def accept(ports: Ports, recording: bytes, stages: tuple[str, ...] = STAGES, **fields: object) -> Job:
     """A job whose message is in the queue."""
     job_id = new_id()
-    blob = await put_bytes(ports.blobs, f"default/{job_id}/source", recording)
+    blob = await put_bytes(ports.blobs, f"standard/default/{job_id}/source", recording)
     job = Job(
         id=job_id,
         tenant="default",
@@ -115,8 +118,9 @@ async def test_a_job_is_done_acked_and_leaves_no_lease(
         assert await until_empty(ports) == 0
     assert (done.attempt, done.lease, done.progress) == (1, None, 100.0)
     assert done.audio_seconds == pytest.approx(1.19, abs=0.01)
-    names = {artifact.name for artifact in await ports.store.artifacts("default", job.id)}
-    assert {"audio.json", "pitch.json", "result.json", "pitch.csv"} <= names
+    left = await ports.store.artifacts("default", job.id)
+    assert {"audio.json", "pitch.json", "result.json", "pitch.csv"} <= {artifact.name for artifact in left}
+    assert all(artifact.key.startswith(f"{job.blob_prefix}/1/") for artifact in left)
     assert heard.attempts == ["done"]
 
 
@@ -125,7 +129,7 @@ async def test_stages_that_an_earlier_attempt_finished_are_not_run_again(
 ) -> None:
     job = await accept(ports, (clips / "bobby.wav").read_bytes())
     info = AudioInfo(duration=1.19, sample_rate=1, channels=1, codec="by hand", container="x", peak=0, rms=0, clipped=0)
-    blob = await put_bytes(ports.blobs, f"default/{job.id}/1/audio.json", info.model_dump_json().encode())
+    blob = await put_bytes(ports.blobs, f"{job.blob_prefix}/1/audio.json", info.model_dump_json().encode())
     by_hand = Artifact("audio.json", "decode", "application/json", blob.size, blob.sha256, blob.key, 1, seconds=77.0)
     decide = partial(lifecycle.claim, message=Message.of(job), worker="lost", lease=0.0, policy=RetryPolicy())
     claim = Claim.of(await ports.store.change("default", job.id, decide))
@@ -205,11 +209,49 @@ async def test_a_dead_letter_that_a_crash_left_out_is_made_up_for(
     assert not (await ports.store.job("default", job.id)).dead_letter
 
 
+async def test_a_worker_whose_job_was_deleted_leaves_no_blob_of_it(
+    ports: Ports, settings: WorkerSettings, heard: Heard, minutes: Path
+) -> None:
+    job = await accept(ports, minutes.read_bytes(), ("transcribe",), options={"pipeline": "transcribe"})
+    async with working(ports, settings, heard):
+        await until(ports, job, State.RUNNING)
+        await ports.store.change("default", job.id, lifecycle.delete)
+        await until_empty(ports)
+    assert heard.attempts == ["fence_lost"]
+    with pytest.raises(BlobNotFound):
+        await ports.blobs.size(job.source.key)
+
+
+class DeletesFirst(SqliteQueue):
+    """A queue at which a job is deleted in the very moment when its message becomes a dead letter."""
+
+    store: Store
+
+    async def dead_letter(self, received: Received, reason: str) -> bool:
+        await self.store.change(received.message.tenant, received.message.job, lifecycle.delete)
+        return await super().dead_letter(received, reason)
+
+
+async def test_a_job_that_is_erased_while_its_message_is_buried_takes_no_worker_along(
+    ports: Ports, settings: WorkerSettings, heard: Heard, clips: Path
+) -> None:
+    async with DeletesFirst(settings.data / "queue.db") as queue:
+        queue.store = ports.store
+        ports = replace(ports, queue=queue)
+        job = await accept(ports, b"no audio at all")
+        async with working(ports, settings, heard):
+            assert await until_empty(ports) == 1
+            another = await accept(ports, (clips / "bobby.wav").read_bytes())
+            await until(ports, another, State.SUCCEEDED)
+    with pytest.raises(JobDeleted):
+        await ports.store.job("default", job.id)
+
+
 async def test_a_recording_that_was_lost_fails_the_job_with_a_sentence(
     ports: Ports, settings: WorkerSettings, heard: Heard, clips: Path
 ) -> None:
     job = await accept(ports, (clips / "bobby.wav").read_bytes())
-    await ports.blobs.delete_prefix(f"default/{job.id}")
+    await ports.blobs.delete_prefix(job.blob_prefix)
     async with working(ports, settings, heard):
         failed = await until(ports, job, State.FAILED)
     assert failed.failure is not None

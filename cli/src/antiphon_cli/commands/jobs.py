@@ -28,6 +28,13 @@ def submit(
     expires_in: Annotated[
         int | None, typer.Option(min=1, help="Seconds within which a job must end; it expires otherwise.", metavar="N")
     ] = None,
+    retention: Annotated[
+        str | None,
+        typer.Option(
+            help="How long the server keeps a job that has ended: standard (default), ephemeral, or seconds.",
+            metavar="TIME",
+        ),
+    ] = None,
     metadata: Annotated[
         list[str] | None,
         typer.Option("--metadata", help="Comes back with the job; may be repeated.", metavar="NAME=VALUE"),
@@ -45,7 +52,12 @@ def submit(
     from antiphon_cli.progress import progress
 
     options = parameters.analysis_options(pipeline, language, model, beam_size, vad, prompt)
-    more = {"priority": priority, "expires_in": expires_in, "metadata": _pairs(metadata or [])}
+    more = {
+        "priority": priority,
+        "expires_in": expires_in,
+        "retention": _retention(retention),
+        "metadata": _pairs(metadata or []),
+    }
     options |= {name: value for name, value in more.items() if value}
     good = True
     with Client(url) as client, progress(quiet=quiet or not wait) as shown:
@@ -174,6 +186,11 @@ def delete(
     typer.echo(json.dumps({"id": job, "deleted": True}) if as_json else f"{job} deleted")
 
 
+def _retention(given: str | None) -> str | int | None:
+    """As the API takes it, which knows the words and the bounds."""
+    return int(given) if given is not None and given.isascii() and given.isdecimal() else given
+
+
 def _pairs(metadata: Iterable[str]) -> dict[str, str]:
     pairs = {}
     for entry in metadata:
@@ -230,10 +247,11 @@ def _show(job: "Job", *, as_json: bool) -> None:
         "created": _moment(job.created_at),
         "started": _moment(job.started_at),
         "finished": _moment(job.finished_at),
+        "kept until": _kept(job),
     }
     for name, value in lines.items():
         if value is not None:
-            typer.echo(f"{name + ':':<11}{value}")
+            typer.echo(f"{name + ':':<12}{value}")
 
 
 def _table(found: Iterable["Job"]) -> None:
@@ -254,6 +272,12 @@ def _table(found: Iterable["Job"]) -> None:
     )
     if not print_table(("job", "state", "seconds", "created", "recording"), rows, numbers=["seconds"]):
         typer.echo("No jobs.", err=True)
+
+
+def _kept(job: "Job") -> str | None:
+    if job.legal_hold:
+        return "its legal hold is lifted"
+    return _moment(job.retained_until)
 
 
 def _on_the_way(job: "Job") -> bool:

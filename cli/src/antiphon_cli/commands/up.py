@@ -60,11 +60,12 @@ def up(
     With --json, a line per happening: `ready` (with `url` and `pids`), `died`, `back`, `stopping`, `killed`, `stopped`.
     """
     import asyncio
+    import os
 
     from antiphon.errors import AntiphonError
     from antiphon.pools import Pool
     from antiphon.ports import PortSettings, default_data
-    from antiphon_cli import settings
+    from antiphon_cli import settings, token
     from antiphon_cli.embedded import prepare, programs
     from antiphon_cli.errors import SupervisorError
     from antiphon_cli.supervisor.claim import sole_supervisor
@@ -85,7 +86,8 @@ def up(
             raise SupervisorError(str(error)) from error
         if open_to_others(listener) and not quiet:
             typer.echo("Note: other machines can reach this address, and whoever does may use Antiphon.", err=True)
-        asyncio.run(supervise(programs(directory, pool, listener), logs=logs, tell=narrator.tell))
+        internal = os.environ.get(token.VARIABLE) or token.ensure(directory)
+        asyncio.run(supervise(programs(directory, pool, listener, internal), logs=logs, tell=narrator.tell))
         narrator.stopped()
 
 

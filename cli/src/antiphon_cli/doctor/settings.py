@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import get_args
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from antiphon.ports import PortSettings
 from antiphon.resource import Verdict
 from antiphon_api.settings import ApiSettings
+from antiphon_cli import token
 from antiphon_cli.doctor.check import Check
 from antiphon_cli.masking import masked
 from antiphon_cli.parameters import DEFAULT_URL
@@ -40,9 +42,9 @@ def settings(environment: Mapping[str, str] = os.environ) -> list[Setting]:
             key = variable(kind, name)
             programs = (*found[key].programs, program) if key in found else (program,)
             raw = environment.get(key)
-            shown = values.get(name, raw)
-            value = "" if shown is None else masked(str(shown))
+            value = _secret(raw) if _is_secret(field) else _shown(values.get(name, raw))
             found[key] = Setting(key, value, _source(raw), programs, field.description or "")
+    found[token.VARIABLE] = replace(found[token.VARIABLE], programs=("api", "cli"))
     url = environment.get("ANTIPHON_URL")
     found["ANTIPHON_URL"] = Setting(
         "ANTIPHON_URL", masked(url or DEFAULT_URL), _source(url), ("cli",), "Server that the commands talk to."
@@ -83,6 +85,19 @@ def _values(kind: type[PortSettings]) -> dict[str, object]:
         "events_url": settings.events(),
     }
     return {name: derived.get(name, getattr(settings, name)) for name in kind.model_fields}
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else masked(str(value))
+
+
+def _secret(raw: str | None) -> str:
+    """Whether there is one; also of one that is wrong nothing is told."""
+    return "***" if raw else ""
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
 def _default(field: FieldInfo) -> object:

@@ -125,7 +125,7 @@ class Attempt:
         )
 
     async def _store_blob(self, stage: str, item: Produced, seconds: float) -> Artifact:
-        key = f"{self._job.tenant}/{self._job.id}/{self._claim.fence}/{item.name}"
+        key = f"{self._job.blob_prefix}/{self._claim.fence}/{item.name}"
         blob = await put_bytes(self._ports.blobs, key, item.data)
         return Artifact(item.name, stage, item.media_type, blob.size, blob.sha256, blob.key, self._claim.fence, seconds)
 

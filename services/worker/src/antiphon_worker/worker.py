@@ -12,13 +12,13 @@ import stamina
 import structlog
 
 from antiphon import lifecycle
-from antiphon.errors import FenceLost, JobDeleted, JobNotFound, LeaseHeld, StaleMessage, Unavailable
+from antiphon.errors import FenceLost, JobDeleted, JobNotFound, LeaseHeld, PoolNotFound, StaleMessage, Unavailable
 from antiphon.hooks import Hooks
 from antiphon.jobs import Claim, Failure, Job
 from antiphon.ports import Ports
 from antiphon.queue.base import Received
 from antiphon.retry import GiveUp, RetryPolicy, StageFailure, next_attempt
-from antiphon.store.base import Decision, topic
+from antiphon.store.base import Decision, pool_topic, topic
 from antiphon_worker.attempt import Attempt, StageFailed
 from antiphon_worker.settings import WorkerSettings
 from antiphon_worker.slots import Slot, Slots
@@ -26,6 +26,8 @@ from antiphon_worker.slots import Slot, Slots
 LONG_POLL = 20.0
 LOOK = 1.0
 """Seconds after which a worker looks whether its claim still stands, if no wake-up came."""
+PAUSE_LOOK = 5.0
+"""Seconds after which it looks whether its pool is paused, if no wake-up came."""
 REST = 0.1
 """Seconds between two such looks at least: when embedded, every commit of anybody wakes everybody."""
 
@@ -55,7 +57,7 @@ class Worker:
     async def run(self) -> None:
         """Receive and serve until `drain`; returns once nothing runs any more."""
         async with asyncio.TaskGroup() as tasks:
-            receiving = tasks.create_task(self._receive(tasks))
+            receiving = tasks.create_task(self._receive_unless_paused(tasks))
             await self._draining.wait()
             receiving.cancel()
         self._done.set()
@@ -72,6 +74,39 @@ class Worker:
                 await self._done.wait()
         self._out_of_time.set()
         await self._done.wait()
+
+    async def _receive_unless_paused(self, tasks: asyncio.TaskGroup) -> None:
+        """Receive while the pool is not paused. A pause cuts short the poll that is under way; what runs goes on."""
+        pool = self._settings.pool
+        receiving: asyncio.Task[None] | None = None
+        clock = asyncio.get_running_loop().time
+        try:
+            async with self._ports.events.listen(pool_topic(pool)) as listener:
+                while True:
+                    rested = clock() + REST
+                    paused = await self._paused(before=receiving is None)
+                    if paused and receiving is not None:
+                        receiving.cancel()
+                        receiving = None
+                        log.info("the pool is paused; nothing new is begun", pool=pool, running=self.running)
+                    elif not paused and receiving is None:
+                        receiving = tasks.create_task(self._receive(tasks))
+                        log.info("receiving", pool=pool)
+                    await listener.wait(PAUSE_LOOK)
+                    await asyncio.sleep(rested - clock())
+        finally:
+            if receiving is not None:
+                receiving.cancel()
+
+    async def _paused(self, *, before: bool) -> bool:
+        """Whether the pool is paused; as it was `before` while the store does not answer."""
+        try:
+            return (await self._ports.store.pool(self._settings.pool)).paused
+        except PoolNotFound:
+            return False  # what is not registered, nobody can have paused
+        except Unavailable as error:
+            log.warning("the store is away; whether the pool is paused is not known", error=str(error))
+            return before
 
     async def _receive(self, tasks: asyncio.TaskGroup) -> None:
         queue = self._ports.queue
@@ -134,7 +169,7 @@ class Worker:
         try:
             await self._ports.store.job(job.tenant, job.id)
         except (JobNotFound, JobDeleted):
-            await self._ports.blobs.delete_prefix(f"{job.tenant}/{job.id}")
+            await self._ports.blobs.delete_prefix(job.blob_prefix)
 
     async def _attempt(self, job: Job, claim: Claim, received: Received, slot: Slot) -> None:
         attempt = Attempt(self._ports, slot, job, claim, self._settings, self._hooks)
@@ -174,7 +209,8 @@ class Worker:
             await self._ports.queue.ack([received])
             return
         await self._ports.queue.dead_letter(received, f"{job.failure.code}: {job.failure.message}")
-        await self._ports.store.change(job.tenant, job.id, partial(lifecycle.buried, message=received.message))
+        with suppress(JobNotFound, JobDeleted):  # erased since: there is nothing left to note it in
+            await self._ports.store.change(job.tenant, job.id, partial(lifecycle.buried, message=received.message))
 
     @asynccontextmanager
     async def _held(self, claim: Claim, received: Received) -> AsyncIterator[None]:
