@@ -8,7 +8,7 @@ import pytest
 
 from antiphon_cli.bench.machine import Machine, this_machine
 from antiphon_cli.bench.rendering import markdown, number
-from antiphon_cli.bench.report import Against, Figure, Measured, Report, Spread, Target
+from antiphon_cli.bench.report import Against, Figure, LeftOut, Measured, Report, Spread, Target
 from antiphon_cli.bench.sampling import in_turn, largest, median, paced, percentile, tail
 
 MACHINE = Machine(2, "a processor", 24.0, "Linux 6.1", "3.11.7", "3.40.1", "ext4")
@@ -80,6 +80,8 @@ def test_a_call_that_was_kept_waiting_counts_from_when_it_was_due() -> None:
         (4.9, 10.0, Target("ratio", ">=", 0.5), False),
         (10.9, 10.0, Target("ratio", "<", 1.10), True),
         (11.1, 10.0, Target("ratio", "<", 1.10), False),
+        (0.35, 3.0, Target("value", "<=", 0.35), True),
+        (0.36, 3.0, Target("value", "<=", 0.35), False),
         (1.0, 0.0, Target("ratio", "<", 1.10), None),
         (1.0, 0.0, Target("value", "<", 2.0), True),
         (1.0, 2.0, None, None),
@@ -117,6 +119,13 @@ def test_the_page_has_a_row_for_each_figure() -> None:
     assert "## speech\n\nWhat it is about.\n\n`antiphon bench speech`, commit abc: 2 cores (a processor)" in page
     assert r"| a \| figure | 70.0 ms | 70.0 to 70.0 (min..max of 1) | a floor: 35.0 ms (35.0 to 35.0) | 2 |" in page
     assert "| < 60 ms | **no** |" in page
+
+
+def test_a_report_says_what_was_left_out_and_why() -> None:
+    left_out = [LeftOut("Redis [7]", "there is none on PATH")]
+    report = Report("queue", "antiphon bench queue", MACHINE, "abc", [], left_out)
+    assert report.json_object()["left_out"] == [{"what": "Redis [7]", "why": "there is none on PATH"}]
+    assert markdown([("What it is about.", report)]).endswith("\n\nLeft out: Redis [7] (there is none on PATH).\n")
 
 
 @pytest.mark.parametrize(("value", "text"), [(12345.6, "12,346"), (99.44, "99.4"), (1.234, "1.23"), (-20.0, "-20.0")])

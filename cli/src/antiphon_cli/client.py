@@ -232,17 +232,6 @@ class Client:
         return (Unreachable if never_arrived else AnswerLost)(self.url, reason)
 
 
-def _address(url: str) -> httpx.URL:
-    wrong = UsageError(f"{masked(url)!r} is no address of a server; write http://host:port (--url or ANTIPHON_URL)")
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        raise wrong from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise wrong
-    return parsed
-
-
 def _path(job: str) -> str:
     return f"/v1/jobs/{quote(job, safe='')}"
 

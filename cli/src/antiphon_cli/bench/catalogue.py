@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from antiphon_cli.bench.effort import Effort
-    from antiphon_cli.bench.report import Figure
+    from antiphon_cli.bench.report import Figure, LeftOut
     from antiphon_cli.bench.sampling import Tell
 
 
@@ -20,9 +20,9 @@ class Bench:
     name: str
     summary: str
 
-    def measure(self, effort: "Effort", tell: "Tell") -> "Sequence[Figure]":
+    def measure(self, effort: "Effort", tell: "Tell") -> "Sequence[Figure | LeftOut]":
         """Raises BenchError."""
-        figures: Sequence[Figure] = self._module().measure(effort, tell)
+        figures: Sequence[Figure | LeftOut] = self._module().measure(effort, tell)
         return figures
 
     def about(self) -> str:

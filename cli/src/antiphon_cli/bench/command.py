@@ -28,14 +28,37 @@ Runs = Annotated[
     int | None, typer.Option(min=1, help="Rounds of each measurement; each bench has its own number.", metavar="N")
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Measure so little that it only proves that the bench runs.")]
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--redis-url",
+        help="A Redis or Valkey to measure on, instead of one that the bench starts. Its database has to be empty.",
+        metavar="URL",
+    ),
+]
+PostgresUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--postgres-url",
+        help="A PostgreSQL database to measure on, instead of one that the bench starts. It has to be empty.",
+        metavar="URL",
+    ),
+]
 Write = Annotated[
     Path | None, typer.Option(help="Write the report into this file too, as Markdown.", dir_okay=False, metavar="FILE")
 ]
 
 
 def _command(benches: Sequence[Bench], name: str) -> Callable[..., None]:
-    def command(runs: Runs = None, quick: Quick = False, write: Write = None, as_json: Json = False) -> None:
-        effort = Effort(runs, quick)
+    def command(
+        runs: Runs = None,
+        quick: Quick = False,
+        redis_url: RedisUrl = None,
+        postgres_url: PostgresUrl = None,
+        write: Write = None,
+        as_json: Json = False,
+    ) -> None:
+        effort = Effort(runs, quick, redis_url, postgres_url)
         _warn_of_others()
         reports = [_report(bench, effort) for bench in benches]
         for report in reports:
@@ -62,11 +85,18 @@ def _warn_of_others() -> None:
 
 def _report(bench: Bench, effort: Effort) -> "Report":
     from antiphon_cli.bench.machine import commit, this_machine
-    from antiphon_cli.bench.report import Report
+    from antiphon_cli.bench.report import Figure, LeftOut, Report
 
-    figures = bench.measure(effort, lambda what: typer.echo(f"{bench.name}: {what}", err=True))
+    found = bench.measure(effort, lambda what: typer.echo(f"{bench.name}: {what}", err=True))
     options = (" --quick" if effort.quick else "") + (f" --runs {effort.runs}" if effort.runs else "")
-    return Report(bench.name, f"antiphon bench {bench.name}{options}", this_machine(), commit(), figures)
+    return Report(
+        bench.name,
+        f"antiphon bench {bench.name}{options}",
+        this_machine(),
+        commit(),
+        [each for each in found if isinstance(each, Figure)],
+        [each for each in found if isinstance(each, LeftOut)],
+    )
 
 
 def _print(report: "Report", *, as_json: bool) -> None:
@@ -75,10 +105,12 @@ def _print(report: "Report", *, as_json: bool) -> None:
         return
 
     from rich.console import Console
+    from rich.text import Text
 
     from antiphon_cli.bench.rendering import WIDTH, table
 
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table(report), "")
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(table(report), *(Text(str(each)) for each in report.left_out), "", sep="\n")
 
 
 def _write(target: Path, benches: Sequence[Bench], reports: "Sequence[Report]") -> None:

@@ -37,9 +37,9 @@ class Program:
                     found: dict[str, Any] = json.loads(line)
                     return found
             if self.process.poll() is not None:
-                raise BenchError(f"the {self.name} ended before it was ready:\n{self._last_words()}")
+                raise BenchError(f"the {self.name} ended before it was ready:\n{self.last_words()}")
             time.sleep(0.02)
-        raise BenchError(f"the {self.name} is not ready after {PATIENCE:.0f} s:\n{self._last_words()}")
+        raise BenchError(f"the {self.name} is not ready after {PATIENCE:.0f} s:\n{self.last_words()}")
 
     def memory(self, kind: str) -> float:
         """MB of `VmRSS`, what it holds now, or `VmHWM`, the most that it ever held (proc(5))."""
@@ -58,7 +58,8 @@ class Program:
                 self.process.kill()
                 self.process.wait()
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The end of its log."""
         return "\n".join(self.log.read_text().splitlines()[-15:])
 
 

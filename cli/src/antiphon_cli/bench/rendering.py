@@ -46,6 +46,7 @@ def _section(about: str, report: Report) -> str:
     commit = f", commit {report.commit}" if report.commit else ""
     lines = [f"## {report.bench}", "", about, "", f"`{report.command}`{commit}: {report.machine.sentence()}.", ""]
     lines += [_row(_COLUMNS), "|---|--:|---|---|--:|---|---|", *(_row(_cells(each)) for each in report.figures), ""]
+    lines += [line for each in report.left_out for line in (str(each), "")]
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """What a bench found. Frozen; its arithmetic is a division and a comparison, so that a reader can redo it."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -39,16 +40,19 @@ class Against:
     measured: Measured
 
 
+_HOLDS: Mapping[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": operator.le, ">=": operator.ge}
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a figure is to reach: its value, or its ratio to what it stands against."""
 
     of: Literal["value", "ratio"]
-    sign: Literal["<", ">="]
+    sign: Literal["<", "<=", ">="]
     bound: float
 
     def met_by(self, number: float) -> bool:
-        return number < self.bound if self.sign == "<" else number >= self.bound
+        return _HOLDS[self.sign](number, self.bound)
 
     def text(self, unit: str) -> str:
         return f"ratio {self.sign} {self.bound:g}" if self.of == "ratio" else f"{self.sign} {self.bound:g} {unit}"
@@ -91,6 +95,17 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What could not be measured here, and why."""
+
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"Left out: {self.what} ({self.why})."
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All figures of one bench, and under which circumstances they came about."""
 
@@ -99,6 +114,7 @@ class Report:
     machine: Machine
     commit: str | None
     figures: Sequence[Figure]
+    left_out: Sequence[LeftOut] = ()
 
     @property
     def missed(self) -> list[Figure]:
@@ -112,6 +128,7 @@ class Report:
             "machine": asdict(self.machine),
             "commit": self.commit,
             "figures": [figure.json_object() for figure in self.figures],
+            **({"left_out": [asdict(each) for each in self.left_out]} if self.left_out else {}),
         }
 
 

@@ -17,36 +17,45 @@ MESSAGES = 40
 """Per round and way."""
 IDLE = (0.010, 0.040)
 """Seconds between two messages, drawn anew each time: a rhythm could fall in with the receiver's looks."""
-TARGETS = {50.0: None, 95.0: Target("value", "<", 10.0), 99.0: None}
+PERCENTS = (50.0, 95.0, 99.0)
 
 
 def latencies(effort: Effort, tell: Tell) -> list[Figure]:
-    """p50, p95 and p99 from the call of `send` to the return of `receive` in another process."""
-    queue, pipe = asyncio.run(_measured(effort, tell))
+    """Through a file: p50, p95 and p99 from the call of `send` to the return of `receive` in another process."""
+    with stand() as here:
+        return _figures("pickup by a waiting process", 10.0, effort, tell, f"sqlite:///{here.directory / 'queue.db'}")
+
+
+def redis_latencies(effort: Effort, tell: Tell, url: str) -> list[Figure]:
+    """The same through the Redis at `url`."""
+    return _figures("pickup by a waiting process on Redis", 2.0, effort, tell, url)
+
+
+def _figures(name: str, bound: float, effort: Effort, tell: Tell, url: str) -> list[Figure]:
+    queue, pipe = asyncio.run(_measured(effort, lambda what: tell(f"{name}, {what}"), url))
     return [
         Figure(
-            f"pickup by a waiting process, p{percent:g}",
+            f"{name}, p{percent:g}",
             "ms",
             tail(queue, percent),
             Against("a byte through a pipe", tail(pipe, percent)),
-            target,
+            Target("value", "<", bound) if percent == 95.0 else None,
         )
-        for percent, target in TARGETS.items()
+        for percent in PERCENTS
     ]
 
 
-async def _measured(effort: Effort, tell: Tell) -> tuple[list[list[float]], list[list[float]]]:
+async def _measured(effort: Effort, tell: Tell, url: str) -> tuple[list[list[float]], list[list[float]]]:
     rounds, messages = effort.rounds(ROUNDS), effort.of(MESSAGES, 10)
     random = Random(0)
     through_queue: list[list[float]] = []
     through_pipe: list[list[float]] = []
     with stand() as here:
-        url = f"sqlite:///{here.directory / 'queue.db'}"
         async with open_queue(url) as queue:
             with here.talk_to("antiphon_cli.bench.queue.receiver", url) as receiver:
                 _require(receiver.hear() == "ready")
                 for number in range(1, rounds + 1):
-                    tell(f"pickup, round {number} of {rounds}")
+                    tell(f"round {number} of {rounds}")
                     ways: dict[str, list[float]] = {"queue": [], "pipe": []}
                     for _ in range(messages):
                         for way, taken in ways.items():
