@@ -56,7 +56,10 @@ def config(*, connections: int, read_seconds: float, attempts: int = ATTEMPTS) -
 def session(setting: str, region: str | None) -> AioSession:
     """A session in a region. Raises SettingsError, naming `setting`, if neither it nor the chain names one."""
     session = AioSession(session_vars=_VARIABLES)
-    region = region or session.get_config_variable("region")
+    try:
+        region = region or session.get_config_variable("region")
+    except BotoCoreError as error:  # a profile that is not there, a file that cannot be read
+        raise SettingsError(f"AWS's configuration is wrong: {error}") from None
     if not region:
         raise SettingsError(f"{setting} names no region; add ?region=eu-central-1, or set AWS_REGION")
     session.set_config_variable("region", region)
