@@ -25,7 +25,7 @@ demo: setup  ## Run the main job on a real recording and write its artifacts to 
 	$(BIN)/python tests/demo.py
 
 test: setup  ## Run every test that this machine can run
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: lint  ## Check types, style, and imports between packages
 	$(BIN)/mypy

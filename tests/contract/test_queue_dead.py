@@ -39,6 +39,15 @@ async def test_dead_letters_are_listed_oldest_first(queue: Queue) -> None:
     assert [json.loads(dead.body)["job"] for dead in await queue.dead(3)] == ["job-0", "job-1", "job-2"]
 
 
+async def test_dead_letters_of_all_priorities_are_listed_together(queue: Queue) -> None:
+    order = [Priority.LOW, Priority.HIGH, Priority.NORMAL]
+    for priority in order:
+        await queue.send([message(priority.word, priority=priority)])
+        [received] = await queue.receive(1, wait=LONG, lease=LONG)
+        await queue.dead_letter(received, "failed")
+    assert [json.loads(dead.body)["job"] for dead in await queue.dead(2)] == ["low", "high"]
+
+
 async def test_a_redriven_message_comes_again(queue: Queue) -> None:
     first, second = await bury(queue, "first", "second")
     assert await queue.redrive([first, "no such id"]) == 1

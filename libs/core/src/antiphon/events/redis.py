@@ -58,7 +58,7 @@ class RedisEvents(Events):
         self._connection: Any = None
         self._unanswered: deque[Callable[[], None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
-        self._attempts = 0
+        self._turn = 0
         self._failures = 0
 
     async def open(self) -> None:
@@ -132,7 +132,6 @@ class RedisEvents(Events):
         return await self._connect()
 
     async def _connect(self) -> Any:
-        self._attempts += 1
         connection = self._node().connection_pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             async with self._server.answering():
@@ -140,6 +139,7 @@ class RedisEvents(Events):
                 await connection.send_command("SUBSCRIBE", self._everybody)
                 await connection.read_response()
         except BaseException:
+            self._turn += 1  # another node of a cluster may be there
             await connection.disconnect(nowait=True)
             raise
         self._connection = connection
@@ -229,7 +229,7 @@ class RedisEvents(Events):
     def _node(self) -> Redis:
         if not self._nodes:
             raise Unavailable(f"the events of {self._server.shown} are closed")
-        return self._nodes[self._attempts % len(self._nodes)]
+        return self._nodes[self._turn % len(self._nodes)]
 
 
 def _nothing() -> None:

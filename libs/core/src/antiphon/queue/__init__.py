@@ -31,6 +31,7 @@ ADAPTERS = {
     "redis": _redis,
     "rediss": _redis,
     "redis+sentinel": _redis,
+    "rediss+sentinel": _redis,
     "redis+cluster": _redis,
     "rediss+cluster": _redis,
     "sqs": _sqs,

@@ -18,6 +18,7 @@ class Capability(StrEnum):
     ORDER = "order"  # messages of one group are received in the order in which they were sent
     LONG_DELAY = "long_delay"  # delays of more than 15 minutes need no second send
     CHECKED_RECEIPTS = "checked_receipts"  # an ack with a stale receipt is refused
+    EXACT_DEPTH = "exact_depth"  # the depth tells apart, at once, what waits, is leased and is delayed
     PEEK = "peek"  # what waits can be read without receiving it
 
 

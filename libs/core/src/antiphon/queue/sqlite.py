@@ -59,7 +59,13 @@ class SqliteQueue(Queue):
     """Every promise but ORDER."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.DEDUPLICATION, Capability.LONG_DELAY, Capability.CHECKED_RECEIPTS, Capability.PEEK}
+        {
+            Capability.DEDUPLICATION,
+            Capability.LONG_DELAY,
+            Capability.CHECKED_RECEIPTS,
+            Capability.EXACT_DEPTH,
+            Capability.PEEK,
+        }
     )
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, random: Random | None = None) -> None:
