@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.acceptance.backends import BACKENDS
 from tests.acceptance.installation import Installation, alive, gone
 
 TERMINAL = {"succeeded", "failed", "cancelled", "expired"}
@@ -73,35 +74,35 @@ def test_a_slot_killed_while_it_is_idle_is_replaced(installation: Installation, 
 
 
 def test_a_recording_that_kills_every_slot_fails_after_its_attempts_and_becomes_a_dead_letter(
-    anywhere: Installation, long_recording: Path
+    installation: Installation, long_recording: Path
 ) -> None:
-    anywhere.start_api()
-    worker = anywhere.start_worker(attempts="2")
-    job = anywhere.submit(long_recording, pipeline="transcribe")
+    installation.start_api()
+    worker = installation.start_worker(attempts="2")
+    job = installation.submit(long_recording, pipeline="transcribe")
     for attempt in (1, 2):
-        for _, _, state in anywhere.events(job):
+        for _, _, state in installation.events(job):
             if state["stage"] == "transcribe" and state["attempt"] == attempt and state["progress"] > 10:
                 break
         [slot] = worker.slots()
         os.kill(slot, signal.SIGKILL)
         gone([slot])
-    ended = anywhere.wait_until_ended(job)
+    ended = installation.wait_until_ended(job)
     assert (ended["state"], ended["attempt"], ended["error"]["code"]) == ("failed", 2, "slot_crashed")
     assert "analysis process" in ended["error"]["message"]
-    anywhere.wait_for_depth(dead=1)
+    installation.wait_for_depth(dead=1)
 
 
-def test_sigterm_lets_a_running_job_finish(anywhere: Installation, long_recording: Path) -> None:
-    anywhere.start_api()
-    worker = anywhere.start_worker(drain_seconds="60")
-    job = anywhere.submit(long_recording, pipeline="transcribe")
-    anywhere.wait_until_transcribing(job)
+def test_sigterm_lets_a_running_job_finish(installation: Installation, long_recording: Path) -> None:
+    installation.start_api()
+    worker = installation.start_worker(drain_seconds="60")
+    job = installation.submit(long_recording, pipeline="transcribe")
+    installation.wait_until_transcribing(job)
     slots = worker.slots()
     assert worker.terminate() == 0
-    assert anywhere.job(job)["state"] == "succeeded"
-    assert anywhere.job(job)["attempt"] == 1
+    assert installation.job(job)["state"] == "succeeded"
+    assert installation.job(job)["attempt"] == 1
     assert not any(alive(slot) for slot in slots)
-    assert list((anywhere.data / "scratch").iterdir()) == []
+    assert list((installation.data / "scratch").iterdir()) == []
 
 
 def test_sigterm_hands_back_what_cannot_finish_without_using_up_its_attempt(
@@ -156,7 +157,9 @@ def test_a_cancelled_job_that_is_redriven_goes_on_from_what_its_stages_left(
     assert said(installation.result(job)).count("selfish") >= 5
 
 
-@pytest.mark.parametrize("while_running", [True, False], ids=["while the programs run", "while they are stopped"])
+@pytest.mark.parametrize(
+    ("anywhere", "while_running"), [*((name, True) for name in BACKENDS), ("files", False)], indirect=["anywhere"]
+)
 def test_a_lost_queue_is_rebuilt_from_the_store(
     anywhere: Installation, short_recording: Path, while_running: bool
 ) -> None:

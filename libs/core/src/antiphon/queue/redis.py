@@ -20,12 +20,12 @@ The forms of the URL: `antiphon/redis_client.py`.
 """
 
 import asyncio
+import itertools
 import math
 import re
 import secrets
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import count
 from random import Random
 from typing import Any, ClassVar, TypeVar
 
@@ -76,7 +76,7 @@ class RedisQueue(Queue):
         self._closing = False
         self._under_way: set[asyncio.Task[Any]] = set()
         self._ends: set[str] = set()
-        self._names = map(f"{secrets.token_hex(8)}-{{}}".format, count())
+        self._names = map(f"{secrets.token_hex(8)}-{{}}".format, itertools.count())
 
     async def open(self) -> None:
         self._client = self._server.client()

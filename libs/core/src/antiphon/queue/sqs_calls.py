@@ -144,7 +144,10 @@ class SqsCalls:
             done.update(success["Id"] for success in answer.get("Successful", ()))
             failed = {failure["Id"]: failure for failure in answer.get("Failed", ())}
             for failure in failed.values():
-                logger.info("SQS failed at %s on %s: %s %s", right, name, failure["Code"], failure.get("Message", ""))
+                # a lost lease is told by the outcome; why a message cannot be sent is told nowhere else
+                level = logging.WARNING if right == "SendMessage" else logging.DEBUG
+                why = f"{failure['Code']} {failure.get('Message', '')}"
+                logger.log(level, "SQS failed at an entry of %s on %s: %s", right, name, why)
             left = [entry for entry in left if entry["Id"] in failed and not failed[entry["Id"]]["SenderFault"]]
             if not left:
                 break
