@@ -226,6 +226,29 @@ async def test_closing_at_any_moment_hides_no_message(seed: int, url: str, queue
         await queue.ack(received)
 
 
+async def test_what_comes_while_a_queue_is_closed_is_given_back(url: str, queue: RedisQueue) -> None:
+    async with proxy(url) as (wire, through), RedisQueue(through) as receiver:
+        receiving = await waiting(receiver)
+        wire.freeze()
+        await queue.send([message("a")])
+        closing = asyncio.create_task(receiver.close())
+        await queue.ping()  # by now the server has handed the message over
+        wire.mend()
+        await closing
+        assert await ended(receiving) == []
+        [received] = await queue.receive(1, wait=0, lease=LONG)
+        assert (received.message.job, received.deliveries) == ("a", 2)
+
+
+async def test_a_script_that_fails_after_a_wait_says_so(queue: RedisQueue, receivers: list[RedisQueue]) -> None:
+    receiving = await waiting(receivers[0])
+    async with queue._server.nodes()[0] as server:
+        await server.set(queue._key("default", "normal"), "somebody else's")
+        await server.zadd(queue._key("default", "normal", "bell"), {"rung": 0})
+    with pytest.raises(Unavailable, match="wrong kind of value"):
+        await ended(receiving)
+
+
 async def test_ending_a_wait_leaves_nothing_for_ever(receivers: list[RedisQueue]) -> None:
     receiving = await waiting(receivers[0])
     receiving.cancel()
@@ -284,6 +307,7 @@ async def test_an_idle_receiver_sends_two_commands_per_look(url: str, monkeypatc
         await receiver.receive(1, wait=0, lease=LONG)
         before = wire.requests
         assert await receiver.receive(1, wait=1, lease=LONG) == []
+        assert not receiver._ends
         assert 2 <= wire.requests - before <= 6, "one packet of two for each of at most four looks"
 
 

@@ -63,7 +63,13 @@ class RedisQueue(Queue):
     """Every promise but ORDER. `ahead` puts the server's clock forward, by seconds, for tests."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.DEDUPLICATION, Capability.LONG_DELAY, Capability.CHECKED_RECEIPTS, Capability.PEEK}
+        {
+            Capability.DEDUPLICATION,
+            Capability.LONG_DELAY,
+            Capability.CHECKED_RECEIPTS,
+            Capability.EXACT_DEPTH,
+            Capability.PEEK,
+        }
     )
 
     def __init__(self, url: str, *, ahead: Callable[[], float] = lambda: 0.0, random: Random | None = None) -> None:
