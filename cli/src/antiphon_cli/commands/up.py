@@ -1,6 +1,7 @@
 """`antiphon up`: everything on this machine, with one command."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,7 +57,8 @@ def up(
 ) -> None:
     """Run the API and a worker on this machine until Ctrl-C.
 
-    Everything is kept in files below the data directory: no server, no account. A program that dies is started again.
+    Everything is kept in files below the data directory: no server, no account. ANTIPHON_STORE_URL, ANTIPHON_QUEUE_URL
+    and ANTIPHON_BLOBS_URL name other places. A program that dies is started again.
     With --json, a line per happening: `ready` (with `url` and `pids`), `died`, `back`, `stopping`, `killed`, `stopped`.
     """
     import asyncio
@@ -79,9 +81,11 @@ def up(
         claim.tell(url)
         pool = Pool(model=model, concurrency=slots)
         narrator = _JsonNarrator(url, directory, logs) if as_json else _Narrator(url, directory, logs, quiet=quiet)
-        narrator.starting()
+        ports = settings.read(PortSettings, data=directory)
+        urls = {"store": ports.store_url, "queue": ports.queue_url, "blobs": ports.blobs_url}
+        narrator.starting([port for port, given in urls.items() if given])
         try:
-            asyncio.run(prepare(settings.read(PortSettings, data=directory), pool))
+            asyncio.run(prepare(ports, pool))
         except AntiphonError as error:
             raise SupervisorError(str(error)) from error
         if open_to_others(listener) and not quiet:
@@ -100,8 +104,9 @@ class _Narrator:
         self._logs = logs
         self._quiet = quiet
 
-    def starting(self) -> None:
-        self._aside(f"Starting. Everything is kept in {self._data}.")
+    def starting(self, elsewhere: Sequence[str]) -> None:
+        exceptions = f" but {' and '.join(elsewhere)}" if elsewhere else ""
+        self._aside(f"Starting. Everything{exceptions} is kept in {self._data}.")
 
     def tell(self, happening: "Happening") -> None:
         from antiphon_cli.supervisor.happenings import Back, Died, Killed, Ready, Stopping
@@ -140,7 +145,7 @@ class _JsonNarrator:
     def __init__(self, url: str, data: Path, logs: Path | None) -> None:
         self._place: dict[str, Any] = {"url": url, "data": str(data), "logs": None if logs is None else str(logs)}
 
-    def starting(self) -> None:
+    def starting(self, elsewhere: Sequence[str]) -> None:
         """Nothing has happened yet."""
 
     def tell(self, happening: "Happening") -> None:
