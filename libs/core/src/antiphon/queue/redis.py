@@ -165,15 +165,14 @@ class RedisQueue(Queue):
         return [Waiting(scripts.shown(body), _priority(place), deliveries) for place, deliveries, body in rows]
 
     async def dead(self, limit: int, *, pool: str = DEFAULT_POOL) -> list[DeadLetter]:
-        letters: list[tuple[tuple[int, int], DeadLetter]] = []
+        letters: list[DeadLetter] = []
         for priority in Priority:
             key = self._key(pool, priority.word, "dead")
             for entry, fields in await self._command("XRANGE", key, "-", "+", "COUNT", limit):
-                milliseconds, _, number = entry.decode().partition("-")
                 body, reason = (fields.get(name, b"").decode(errors="replace") for name in (b"body", b"reason"))
-                letter = DeadLetter(f"{priority.word}-{entry.decode()}", body, reason, int(milliseconds) / 1000)
-                letters.append(((int(milliseconds), int(number)), letter))
-        return [letter for _, letter in sorted(letters, key=lambda each: each[0])[:limit]]
+                died_at = int(fields.get(b"died", 0)) / 1e6
+                letters.append(DeadLetter(f"{priority.word}-{entry.decode()}", body, reason, died_at))
+        return sorted(letters, key=lambda letter: letter.died_at)[:limit]
 
     async def redrive(self, ids: Sequence[str], *, pool: str = DEFAULT_POOL) -> int:
         rows = [(_place(priority), entry) for priority, entry in _letters(ids)]

@@ -3,6 +3,7 @@
 -- Returns 1 for each, 0 where the lease was lost.
 local receipts = unpack(asked)
 local outcomes = {}
+local died = time[1] .. string.format('%06d', time[2]) -- in us: it orders the deaths of all priorities
 for i, receipt in ipairs(receipts) do
   local place, id, count, reason = unpack(receipt)
   local queue = queues[place]
@@ -10,7 +11,7 @@ for i, receipt in ipairs(receipts) do
   outcomes[i] = 0
   if entry then
     local message = read(entry)
-    redis.call('XADD', queue.dead, '*', 'key', message.key, 'body', message.body, 'reason', reason)
+    redis.call('XADD', queue.dead, '*', 'key', message.key, 'body', message.body, 'reason', reason, 'died', died)
     remove(queue, {id})
     redis.call('HDEL', living, message.key)
     outcomes[i] = 1
