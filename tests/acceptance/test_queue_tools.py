@@ -69,13 +69,14 @@ def test_a_dead_letter_is_redriven_in_a_new_round_of_its_job(
 ) -> None:
     text = tmp_path / "text.wav"
     text.write_text("this is no recording")
-    anywhere.start_worker()
+    worker = anywhere.start_worker()
     job = anywhere.submit(text)
     assert anywhere.wait_until_ended(job)["state"] == "failed"
     anywhere.wait_for_depth(available=0, in_flight=0, dead=1)
     [letter] = tool("dead")["dead"]
     assert (letter["job"], letter["state"]) == (job, "failed")
     tool("pause")
+    worker.wait_for("the pool is paused; nothing new is begun")
     assert tool("redrive") == {"redriven": 1, "skipped": []}
     anywhere.wait_for_depth(available=1, dead=0)
     tool("resume")
