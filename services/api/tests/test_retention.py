@@ -128,7 +128,7 @@ async def test_an_installation_chooses_its_lengths_and_no_change_reaches_jobs_th
         yield form(("file", b"x"), ("options", options))
 
     async def taken(options: bytes) -> float:
-        terms = submission.Terms(1000, changed.retention())
+        terms = replace(changed.terms(), max_bytes=1000)
         submitted = await submission.submit(
             ports, submission.Origin(DEFAULT_TENANT, BOUNDARY.encode()), body(options), terms
         )
@@ -227,7 +227,7 @@ async def test_a_recording_that_cannot_be_moved_makes_no_job(
         yield form(FILE, ("options", b'{"retention": "ephemeral"}'))
 
     origin = submission.Origin(DEFAULT_TENANT, BOUNDARY.encode())
-    terms = submission.Terms(1000, settings.retention())
+    terms = replace(settings.terms(), max_bytes=1000)
     with pytest.raises(Unavailable):
         await submission.submit(replace(ports, blobs=broken), origin, body(), terms)
     assert blobs() == []
@@ -243,7 +243,7 @@ async def test_a_recording_that_follows_its_options_goes_to_its_place_at_once(
         yield form(("options", b'{"retention": "ephemeral"}'), FILE)
 
     origin = submission.Origin(DEFAULT_TENANT, BOUNDARY.encode())
-    terms = submission.Terms(1000, settings.retention())
+    terms = replace(settings.terms(), max_bytes=1000)
     taken = await submission.submit(replace(ports, blobs=unmovable), origin, body(), terms)
     assert blobs() == [taken.job.source.key]
 
@@ -360,4 +360,4 @@ async def test_without_a_token_nobody_can_hold(ports: Ports, settings: ApiSettin
 
 
 def test_every_class_has_a_length() -> None:
-    assert set(ApiSettings().retention()) == set(RetentionClass)
+    assert set(ApiSettings().terms().retention) == set(RetentionClass)

@@ -2,6 +2,7 @@ import hashlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ Submit = Callable[..., Awaitable[httpx.Response]]
 Blobs = Callable[[], list[str]]
 
 BOUNDARY = "a-boundary"
-TERMS = submission.Terms(1000, ApiSettings().retention())
+TERMS = replace(ApiSettings().terms(), max_bytes=1000)
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 

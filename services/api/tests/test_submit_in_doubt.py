@@ -21,7 +21,7 @@ BODY = (
     b'--a-boundary\r\nContent-Disposition: form-data; name="file"; filename="x.wav"\r\n\r\nsome audio\r\n'
     b"--a-boundary--\r\n"
 )
-TERMS = submission.Terms(1000, ApiSettings().retention())
+TERMS = replace(ApiSettings().terms(), max_bytes=1000)
 SLOW_COMMIT = """
 CREATE FUNCTION hesitate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON jobs DEFERRABLE INITIALLY DEFERRED

@@ -60,6 +60,11 @@ class Part:
         while isinstance(token := await self._tokens.next(), bytes):
             yield token
 
+    async def skip(self) -> None:
+        """Leave it alone, and go on behind it."""
+        async for _ in self:
+            pass
+
     async def text(self, limit: int) -> bytes | None:
         """All of it, for a part that is small by nature; None if it holds more than `limit` bytes."""
         collected = bytearray()

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from antiphon.ports import PortSettings
 from antiphon.retention import EPHEMERAL_SECONDS, LONGEST, SHORTEST, STANDARD_SECONDS, RetentionClass
 from antiphon.telemetry.logs import Level
+from antiphon_api.new_jobs import Terms
 
 # what an Authorization header can carry: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
@@ -42,9 +43,10 @@ class ApiSettings(PortSettings):
         description="Bearer token that /v1/internal and legal holds take; without one nobody may use them.",
     )
 
-    def retention(self) -> dict[RetentionClass, int]:
-        """Seconds for which jobs of each class are kept."""
-        return {RetentionClass.STANDARD: self.retention_seconds, RetentionClass.EPHEMERAL: self.ephemeral_seconds}
+    def terms(self) -> Terms:
+        """On which new jobs are taken."""
+        kept = {RetentionClass.STANDARD: self.retention_seconds, RetentionClass.EPHEMERAL: self.ephemeral_seconds}
+        return Terms(self.max_upload_bytes, kept)
 
     @field_validator("internal_token")
     @classmethod

@@ -1,13 +1,11 @@
 """Takes a new job: the recording goes to the blob store while it arrives, then the job goes to the store."""
 
 import re
-import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
 
-from antiphon import routing
 from antiphon.admission import eta_seconds
 from antiphon.blobs.base import Blob, Blobs
 from antiphon.errors import InDoubt, Unavailable
@@ -20,6 +18,7 @@ from antiphon.store.base import Store
 from antiphon_api import filenames
 from antiphon_api.errors import FieldError, FieldsInvalid, MultipartInvalid
 from antiphon_api.multipart import Part, parts
+from antiphon_api.new_jobs import Terms, new_job
 from antiphon_api.options import MAX_OPTIONS_BYTES, JobOptions
 from antiphon_speech.errors import AudioEmpty, AudioTooLarge
 
@@ -69,18 +68,20 @@ class Submitted:
     outlook: Outlook
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What this installation takes, and for how many seconds it keeps the jobs of each class once they have ended."""
-
-    max_bytes: int
-    retention: Mapping[RetentionClass, int]
-
-
-async def submit(ports: Ports, origin: Origin, body: AsyncIterable[bytes], terms: Terms) -> Submitted:
+async def submit(
+    ports: Ports,
+    origin: Origin,
+    body: AsyncIterable[bytes],
+    terms: Terms,
+    *,
+    given: JobOptions | None = None,
+    completed: Callable[[Job], Job] = lambda job: job,
+) -> Submitted:
     """Take the recording and the options in `body` as a job, on these `terms`.
 
-    Whatever is surely not accepted leaves no blob behind. Raises what is wrong with the request, and Unavailable.
+    Where the options are `given` otherwise, the form's other parts are left alone. `completed` may add to the job what
+    is known of it besides, once its recording is safe. Whatever is surely not accepted leaves no blob behind. Raises
+    what is wrong with the request, and Unavailable.
     """
     limit = terms.max_bytes
     if origin.length is not None and origin.length > limit + FORM_BYTES:
@@ -90,8 +91,8 @@ async def submit(ports: Ports, origin: Origin, body: AsyncIterable[bytes], terms
     prefixes = {kind: blob_prefix(kind, origin.tenant, job_id) for kind in RetentionClass}
     keys = {kind: f"{prefix}/source" for kind, prefix in prefixes.items()}
     try:
-        form = await receive(_bounded(body, limit), origin.boundary, ports.blobs, keys, limit)
-        job = _new_job(job_id, origin, form, pools, terms)
+        form = await receive(_bounded(body, limit), origin.boundary, ports.blobs, keys, limit, given)
+        job = completed(_of_form(job_id, origin, form, pools, terms))
     except BaseException:  # who leaves in the middle of an upload may do so by cancellation
         await _discard(ports.blobs, *prefixes.values())
         raise
@@ -109,14 +110,19 @@ async def submit(ports: Ports, origin: Origin, body: AsyncIterable[bytes], terms
 
 
 async def receive(
-    body: AsyncIterable[bytes], boundary: bytes, blobs: Blobs, keys: Mapping[RetentionClass, str], limit: int
+    body: AsyncIterable[bytes],
+    boundary: bytes,
+    blobs: Blobs,
+    keys: Mapping[RetentionClass, str],
+    limit: int,
+    given: JobOptions | None = None,
 ) -> Form:
     """The form in `body`, its parts in any order, its recording stored under the one of `keys` that it asks for.
 
     A recording that comes before the options waits for them under the key of the standard class.
     """
     recording: Blob | None = None
-    options: JobOptions | None = None
+    options = given
     filename = ""
     async for part in parts(body, boundary):
         match part.name:
@@ -124,10 +130,14 @@ async def receive(
                 filename = filenames.clean(part.filename)
                 kind = RetentionClass.STANDARD if options is None else options.retention_class
                 recording = await blobs.put(keys[kind], _recording(part, limit))
+            case "file":
+                raise MultipartInvalid("the form has the part `file` twice")
+            case _ if given is not None:
+                await part.skip()
             case "options" if options is None:
                 options = await _options(part)
-            case "file" | "options":
-                raise MultipartInvalid(f"the form has the part `{part.name}` twice")
+            case "options":
+                raise MultipartInvalid("the form has the part `options` twice")
             case _:
                 raise MultipartInvalid("the form has a part that is neither `file` nor `options`")
     if recording is None:
@@ -158,24 +168,21 @@ def traceparent(header: str | None) -> str | None:
     return header if header is not None and _TRACEPARENT.fullmatch(header) else None
 
 
-def _new_job(job_id: str, origin: Origin, form: Form, pools: Iterable[Pool], terms: Terms) -> Job:
-    options, recording = form.options, form.recording
-    now = time.time()  # the store puts its own time in; only an expiry depends on this clock
-    return Job(
-        id=job_id,
-        tenant=origin.tenant,
-        state=State.QUEUED,
-        priority=options.rank(),
-        source=Source(recording.key, form.filename, recording.size, recording.sha256),
-        options=options.analysis(),
-        legs=routing.legs(options.stages(), options.model, pools),
-        created_at=now,
-        metadata=options.metadata,
+def _of_form(job_id: str, origin: Origin, form: Form, pools: Iterable[Pool], terms: Terms) -> Job:
+    recording = form.recording
+    job = new_job(
+        job_id,
+        origin.tenant,
+        Source(recording.key, form.filename, recording.size, recording.sha256),
+        form.options,
+        pools,
+        terms,
+    )
+    return replace(
+        job,
         traceparent=origin.traceparent,
         idempotency_key=origin.idempotency_key,
-        fingerprint=options.fingerprint(recording.sha256),
-        expires_at=None if options.expires_in is None else now + options.expires_in,
-        retention=options.retention_seconds(terms.retention),
+        fingerprint=form.options.fingerprint(recording.sha256),
     )
 
 

@@ -106,8 +106,7 @@ async def submit_job(
         idempotency_key=idempotency_key,
         traceparent=submission.traceparent(traceparent),
     )
-    terms = submission.Terms(here.settings.max_upload_bytes, here.settings.retention())
-    taken = await submission.submit(here.ports, origin, request.stream(), terms)
+    taken = await submission.submit(here.ports, origin, request.stream(), here.settings.terms())
     if taken.new:
         here.hooks.accepted(taken.job)
     else:
